@@ -1,0 +1,51 @@
+/**
+ * Waist 3: the Backend. Compiles a Plan and runs it. Nothing above this file knows which one.
+ */
+import type { ConvAlgorithm, Plan, Slot } from '../plan/plan.js';
+
+/** A tensor's data on the host, dense, in the slot's own layout. */
+export type TensorData = Float32Array | Uint8Array | Int32Array;
+
+/** What the planner may ask of a backend. */
+export interface Capabilities {
+  /** In order of preference. */
+  readonly convAlgorithms: readonly ConvAlgorithm[];
+}
+
+export type DeviceName = 'native' | 'wasm' | 'reference';
+
+export interface Backend {
+  readonly name: DeviceName;
+  /** For people: `native (AVX-512, 2 threads)`. */
+  readonly description: string;
+  /** For records: `avx512`, `avx2`, `x86-64-v2`, `neon`, `wasm128`, `typescript`. */
+  readonly instructionSet: string;
+  readonly threads: number;
+  readonly capabilities: Capabilities;
+
+  /**
+   * Makes a plan executable, its state zero. With `sharing`, both executables own one arena: the
+   * same state (their layouts must agree, else `internal:` is thrown) and the same temporaries,
+   * so they never run at the same time; the arena grows where the new plan is larger.
+   */
+  compile(plan: Plan, sharing?: Executable): Promise<Executable>;
+
+  /** Stops the threads. Every executable of this backend is gone with it. */
+  dispose(): Promise<void>;
+}
+
+export interface Executable {
+  readonly plan: Plan;
+
+  /** Writes every input of the plan and runs its steps, off the calling thread. */
+  run(inputs: Readonly<Record<string, TensorData>>): Promise<void>;
+
+  /** A copy of what a slot holds between runs. */
+  read(slot: Slot): Promise<TensorData>;
+
+  /** Replaces what a slot holds; throws where the length or the type differs. */
+  write(slot: Slot, data: TensorData): Promise<void>;
+
+  /** Frees the memory now rather than when the garbage collector finds it unused. */
+  dispose(): Promise<void>;
+}

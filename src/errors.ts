@@ -1,0 +1,19 @@
+/**
+ * What a user can cause, as opposed to `internal:` assertions for what only we can.
+ *
+ * The message names the thing, both values and the next step; the command line prints it without a
+ * stack trace and exits with 2.
+ */
+export class PlusxError extends Error {
+  override readonly name: string = 'PlusxError';
+
+  constructor(
+    /** Stable, for programs: `folder-missing`, `checkpoint-truncated`. */
+    readonly code: string,
+    message: string,
+    /** The values behind the message, for programs. */
+    readonly details: Readonly<Record<string, unknown>> = {},
+  ) {
+    super(message);
+  }
+}

@@ -1,0 +1,225 @@
+/**
+ * Waist 2: the Plan. A flat list of steps, each a plain object, with every buffer's place in one
+ * arena: forward, loss, backward and optimizer update of a whole training step. It is JSON.
+ *
+ * Algorithms and memory are decided before a Plan exists (`algorithms.ts`, `memory.ts`); a backend
+ * only executes. Gradients are `d` + name. Shapes in comments: N H W C K R S OH OW as in graph.ts.
+ */
+import type { DType, Shape } from '../graph/graph.js';
+
+/** A dense tensor's place in the arena. */
+export interface Slot {
+  /** Bytes from the arena's start; a multiple of `slotAlignment`. */
+  readonly offset: number;
+  readonly shape: Shape;
+  readonly dtype: DType;
+}
+
+export const slotAlignment = 64;
+
+/** How a convolution is computed. `direct`: the definition. `gemm`: implicit, on packed weights. */
+export type ConvAlgorithm = 'direct' | 'gemm';
+
+interface ConvAttributes {
+  readonly stride: number;
+  readonly padding: number;
+  readonly algorithm: ConvAlgorithm;
+  /** Scratch whose size the algorithm fixes (`algorithms.ts`); null where it needs none. */
+  readonly workspace: Slot | null;
+}
+
+interface Window {
+  readonly kernelHeight: number; // R
+  readonly kernelWidth: number; // S
+  readonly stride: number;
+  readonly padding: number;
+}
+
+export type Step =
+  /** y = (x / 255 - mean) / std, in this order in fp32, as torchvision's ToTensor + Normalize. */
+  | {
+      readonly kind: 'normalizeImage';
+      readonly x: Slot; // (N, H, W, C) u8
+      readonly y: Slot; // (N, H, W, C)
+      readonly mean: readonly number[]; // (C)
+      readonly std: readonly number[]; // (C)
+    }
+  /** y(n,oh,ow,k) = Σ x(n, oh·stride - padding + r, ow·stride - padding + s, c) weight(k,r,s,c) */
+  | ({
+      readonly kind: 'conv2d';
+      readonly x: Slot; // (N, H, W, C)
+      readonly weight: Slot; // (K, R, S, C)
+      readonly y: Slot; // (N, OH, OW, K)
+    } & ConvAttributes)
+  | ({
+      readonly kind: 'conv2dBackwardInput';
+      readonly dy: Slot; // (N, OH, OW, K)
+      readonly weight: Slot; // (K, R, S, C)
+      readonly dx: Slot; // (N, H, W, C)
+    } & ConvAttributes)
+  | ({
+      readonly kind: 'conv2dBackwardWeight';
+      readonly x: Slot; // (N, H, W, C)
+      readonly dy: Slot; // (N, OH, OW, K)
+      readonly dweight: Slot; // (K, R, S, C)
+    } & ConvAttributes)
+  /** y = a·b, either read transposed: a is (M, K) or (K, M), b is (K, N) or (N, K). */
+  | {
+      readonly kind: 'matmul';
+      readonly a: Slot;
+      readonly b: Slot;
+      readonly y: Slot; // (M, N)
+      readonly transposeA: boolean;
+      readonly transposeB: boolean;
+    }
+  /** y = x + bias over the last axis. */
+  | {
+      readonly kind: 'addBias';
+      readonly x: Slot; // (…, C)
+      readonly bias: Slot; // (C)
+      readonly y: Slot; // (…, C)
+    }
+  /** dbias(c) = Σ dy(…, c) */
+  | {
+      readonly kind: 'sumToChannels';
+      readonly dy: Slot; // (…, C)
+      readonly dbias: Slot; // (C)
+    }
+  /**
+   * Batch normalisation in training. mean and biased variance over the M = N·H·W values of a
+   * channel; invStd = 1/√(var + eps); y = (x - mean)·invStd·weight + bias. In place:
+   * running = (1 - momentum)·running + momentum·statistic, with the unbiased variance
+   * var·M/(M - 1). With M = 1 the variance is undefined and the running statistics stay.
+   */
+  | {
+      readonly kind: 'batchNorm';
+      readonly x: Slot; // (…, C)
+      readonly weight: Slot; // (C)
+      readonly bias: Slot; // (C)
+      readonly runningMean: Slot; // (C), updated in place
+      readonly runningVar: Slot; // (C), updated in place
+      readonly y: Slot; // (…, C)
+      readonly mean: Slot; // (C), saved for backward
+      readonly invStd: Slot; // (C), saved for backward
+      readonly momentum: number;
+      readonly eps: number;
+    }
+  /** y = (x - runningMean)/√(runningVar + eps)·weight + bias */
+  | {
+      readonly kind: 'batchNormInference';
+      readonly x: Slot; // (…, C)
+      readonly weight: Slot; // (C)
+      readonly bias: Slot; // (C)
+      readonly runningMean: Slot; // (C)
+      readonly runningVar: Slot; // (C)
+      readonly y: Slot; // (…, C)
+      readonly eps: number;
+    }
+  /**
+   * With x̂ = (x - mean)·invStd over M values a channel: dbias = Σ dy, dweight = Σ dy·x̂,
+   * dx = weight·invStd·(dy - dbias/M - x̂·dweight/M).
+   */
+  | {
+      readonly kind: 'batchNormBackward';
+      readonly dy: Slot; // (…, C)
+      readonly x: Slot; // (…, C)
+      readonly weight: Slot; // (C)
+      readonly mean: Slot; // (C)
+      readonly invStd: Slot; // (C)
+      readonly dx: Slot; // (…, C)
+      readonly dweight: Slot; // (C)
+      readonly dbias: Slot; // (C)
+    }
+  | { readonly kind: 'relu'; readonly x: Slot; readonly y: Slot }
+  /** dx = dy where y > 0, else 0. */
+  | { readonly kind: 'reluBackward'; readonly dy: Slot; readonly y: Slot; readonly dx: Slot }
+  | { readonly kind: 'add'; readonly a: Slot; readonly b: Slot; readonly y: Slot }
+  /** The largest value of each window; padding counts as -∞. */
+  | ({ readonly kind: 'maxPool2d'; readonly x: Slot; readonly y: Slot } & Window)
+  /** dy goes to the first largest value of each window in row-major order. */
+  | ({
+      readonly kind: 'maxPool2dBackward';
+      readonly dy: Slot; // (N, OH, OW, C)
+      readonly x: Slot; // (N, H, W, C)
+      readonly dx: Slot; // (N, H, W, C)
+    } & Window)
+  /** The mean of each window, zeros of the padding counted in. */
+  | ({ readonly kind: 'avgPool2d'; readonly x: Slot; readonly y: Slot } & Window)
+  | ({
+      readonly kind: 'avgPool2dBackward';
+      readonly dy: Slot; // (N, OH, OW, C)
+      readonly dx: Slot; // (N, H, W, C)
+    } & Window)
+  /** (N, H, W, C) → (N, C, H, W), as PyTorch's flatten counts. */
+  | { readonly kind: 'nhwcToNchw'; readonly x: Slot; readonly y: Slot }
+  | { readonly kind: 'nchwToNhwc'; readonly x: Slot; readonly y: Slot }
+  /** loss = mean over N of -log softmax(logits)(label), with the maximum subtracted first. */
+  | {
+      readonly kind: 'softmaxCrossEntropy';
+      readonly logits: Slot; // (N, K)
+      readonly labels: Slot; // (N) i32
+      readonly loss: Slot; // (1)
+    }
+  /** dlogits = dloss·(softmax(logits) - onehot(labels))/N */
+  | {
+      readonly kind: 'softmaxCrossEntropyBackward';
+      readonly dloss: Slot; // (1)
+      readonly logits: Slot; // (N, K)
+      readonly labels: Slot; // (N) i32
+      readonly dlogits: Slot; // (N, K)
+    }
+  | { readonly kind: 'fill'; readonly y: Slot; readonly value: number }
+  /**
+   * g = dparameter + weightDecay·parameter; with momentum: velocity = momentum·velocity + g and
+   * g = velocity (nesterov: g + momentum·velocity); parameter -= lr·g. In place.
+   */
+  | {
+      readonly kind: 'sgd';
+      readonly parameter: Slot;
+      readonly dparameter: Slot;
+      readonly velocity: Slot | null; // null without momentum
+      readonly hyper: Slot; // (3): lr, and two that only adamW reads
+      readonly momentum: number;
+      readonly weightDecay: number;
+      readonly nesterov: boolean;
+    }
+  /**
+   * parameter -= lr·weightDecay·parameter; m = beta1·m + (1 - beta1)·g; v = beta2·v +
+   * (1 - beta2)·g²; parameter -= lr/correction1 · m/(√v/√correction2 + eps). In place.
+   */
+  | {
+      readonly kind: 'adamW';
+      readonly parameter: Slot;
+      readonly dparameter: Slot;
+      readonly m: Slot;
+      readonly v: Slot;
+      readonly hyper: Slot; // (3): lr, correction1 = 1 - beta1^t, correction2 = 1 - beta2^t
+      readonly beta1: number;
+      readonly beta2: number;
+      readonly eps: number;
+      readonly weightDecay: number;
+    };
+
+export type StepKind = Step['kind'];
+
+/** A step of one kind. */
+export type StepOf<Kind extends StepKind> = Extract<Step, { readonly kind: Kind }>;
+
+/** Where the state lies: the first `bytes` of the arena, alike in every plan of one model. */
+export interface StateLayout {
+  readonly bytes: number;
+  readonly slots: Readonly<Record<string, Slot>>;
+}
+
+export interface Plan {
+  readonly inputs: Readonly<Record<string, Slot>>;
+  readonly outputs: Readonly<Record<string, Slot>>;
+  readonly state: StateLayout;
+  readonly steps: readonly Step[];
+  /** The module path of each step, for printing and profiles; as long as `steps`. */
+  readonly paths: readonly string[];
+  /** State, inputs, outputs and temporaries together. */
+  readonly arenaBytes: number;
+  /** Floating-point operations of a run, a multiply-add counted as two. */
+  readonly flops: number;
+}
