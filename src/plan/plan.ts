@@ -3,7 +3,9 @@
  * arena: forward, loss, backward and optimizer update of a whole training step. It is JSON.
  *
  * Algorithms and memory are decided before a Plan exists (`algorithms.ts`, `memory.ts`); a backend
- * only executes. Gradients are `d` + name. Shapes in comments: N H W C K R S OH OW as in graph.ts.
+ * only executes. Gradients are `d` + name. The output of an element-wise step (relu, reluBackward,
+ * add, addBias, batchNormInference) may be the very slot of one of its inputs. Shapes in comments: N H W
+ * C K R S OH OW as in graph.ts.
  */
 import type { DType, Shape } from '../graph/graph.js';
 

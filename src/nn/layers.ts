@@ -1,0 +1,158 @@
+/** Layers: modules with parameters, and the container of layers in a row. */
+import { PlusxError } from '../errors.js';
+import { Module } from './module.js';
+import { ones, pytorchDefault, zeros, type Initialiser } from './init.js';
+import { Parameter } from './parameter.js';
+import type { Tensor } from './tensor.js';
+
+export interface Conv2dOptions {
+  /** Side of the square filter, R = S. */
+  readonly kernelSize: number;
+  /** Default 1. */
+  readonly stride?: number;
+  /** Zeros on every side. Default 0. */
+  readonly padding?: number;
+  /** Default true, as in PyTorch; before batch-norm it is useless. */
+  readonly bias?: boolean;
+  /** Default: PyTorch's, Kaiming uniform with a = √5. */
+  readonly init?: Initialiser;
+}
+
+export class Conv2d extends Module {
+  readonly weight: Parameter; // (K, R, S, C)
+  readonly bias: Parameter | undefined; // (K)
+
+  constructor(
+    readonly inChannels: number,
+    readonly outChannels: number,
+    private readonly options: Conv2dOptions,
+  ) {
+    super();
+    const { kernelSize, stride = 1, padding = 0, bias = true } = options;
+    expectCounts('conv2d', { inChannels, outChannels, kernelSize, stride });
+    if (!Number.isInteger(padding) || padding < 0) {
+      throw invalid('conv2d', 'padding', 'a whole number of at least 0', padding);
+    }
+    const fanIn = inChannels * kernelSize * kernelSize;
+    this.weight = new Parameter({
+      shape: [outChannels, kernelSize, kernelSize, inChannels],
+      init: options.init ?? pytorchDefault(fanIn),
+    });
+    if (bias) this.bias = new Parameter({ shape: [outChannels], init: pytorchDefault(fanIn) });
+  }
+
+  override forward(x: Tensor): Tensor {
+    const { stride = 1, padding = 0 } = this.options;
+    const { trace } = x;
+    const y = trace.emitOne('conv2d', [x, trace.use(this.weight)], { stride, padding });
+    return this.bias ? trace.emitOne('addBias', [y, trace.use(this.bias)], {}) : y;
+  }
+}
+
+export interface BatchNorm2dOptions {
+  /** Added to the variance. Default 1e-5. */
+  readonly eps?: number;
+  /** Weight of the new batch in the running statistics. Default 0.1. */
+  readonly momentum?: number;
+}
+
+/** Batch normalisation over N, H and W (arXiv 1502.03167). */
+export class BatchNorm2d extends Module {
+  readonly weight: Parameter; // (C)
+  readonly bias: Parameter; // (C)
+  readonly runningMean: Parameter; // (C)
+  readonly runningVar: Parameter; // (C), unbiased
+
+  constructor(
+    readonly channels: number,
+    private readonly options: BatchNorm2dOptions = {},
+  ) {
+    super();
+    expectCounts('batchNorm2d', { channels });
+    const shape = [channels];
+    this.weight = new Parameter({ shape, init: ones });
+    this.bias = new Parameter({ shape, init: zeros });
+    this.runningMean = new Parameter({ shape, init: zeros, buffer: true });
+    this.runningVar = new Parameter({ shape, init: ones, buffer: true });
+  }
+
+  override forward(x: Tensor): Tensor {
+    const { eps = 1e-5, momentum = 0.1 } = this.options;
+    const { trace } = x;
+    const owned = [this.weight, this.bias, this.runningMean, this.runningVar];
+    const inputs = [x, ...owned.map((parameter) => trace.use(parameter))];
+    if (!trace.training) return trace.emitOne('batchNormInference', inputs, { eps });
+    const [y, , , mean, variance] = trace.emit('batchNorm', inputs, { momentum, eps });
+    trace.update(this.runningMean, mean!);
+    trace.update(this.runningVar, variance!);
+    return y!;
+  }
+}
+
+/** y = x·weightᵀ + bias for features (N, in). */
+export class Linear extends Module {
+  readonly weight: Parameter; // (out, in)
+  readonly bias: Parameter | undefined; // (out)
+
+  constructor(
+    readonly inFeatures: number,
+    readonly outFeatures: number,
+    { bias = true }: { readonly bias?: boolean } = {},
+  ) {
+    super();
+    expectCounts('linear', { inFeatures, outFeatures });
+    const init = pytorchDefault(inFeatures);
+    this.weight = new Parameter({ shape: [outFeatures, inFeatures], init });
+    if (bias) this.bias = new Parameter({ shape: [outFeatures], init });
+  }
+
+  override forward(x: Tensor): Tensor {
+    const { trace } = x;
+    const attributes = { transposeA: false, transposeB: true };
+    const y = trace.emitOne('matmul', [x, trace.use(this.weight)], attributes);
+    return this.bias ? trace.emitOne('addBias', [y, trace.use(this.bias)], {}) : y;
+  }
+}
+
+/** A module, or a function without parameters such as `relu`. */
+export type Layer = Module | ((x: Tensor) => Tensor);
+
+/** Layers one after the other; their names are their positions, functions counted. */
+export class Sequential extends Module {
+  private readonly layers: () => readonly Layer[];
+
+  constructor(layers: readonly Layer[]) {
+    super();
+    this.layers = () => layers;
+    layers.forEach((layer, i) => {
+      if (layer instanceof Module) Object.assign(this, { [i]: layer });
+    });
+  }
+
+  override forward(x: Tensor): Tensor {
+    return this.layers().reduce((y, layer) => layer(y), x);
+  }
+}
+
+export const conv2d = (inChannels: number, outChannels: number, options: Conv2dOptions) =>
+  new Conv2d(inChannels, outChannels, options);
+
+export const batchNorm2d = (channels: number, options?: BatchNorm2dOptions) =>
+  new BatchNorm2d(channels, options);
+
+export const linear = (inFeatures: number, outFeatures: number, options?: { bias?: boolean }) =>
+  new Linear(inFeatures, outFeatures, options);
+
+export const sequential = (...layers: Layer[]) => new Sequential(layers);
+
+function expectCounts(layer: string, counts: Readonly<Record<string, number>>): void {
+  for (const [name, count] of Object.entries(counts)) {
+    if (!Number.isInteger(count) || count < 1) {
+      throw invalid(layer, name, 'a whole number of at least 1', count);
+    }
+  }
+}
+
+function invalid(layer: string, name: string, wanted: string, value: number): PlusxError {
+  return new PlusxError('option', `${layer}: ${name} must be ${wanted}, got ${value}`);
+}

@@ -1,0 +1,108 @@
+/**
+ * Two-dimensional convolution (cross-correlation, as every framework computes it), without bias.
+ *
+ * y(n,oh,ow,k) = Σ x(n, oh·stride - padding + r, ow·stride - padding + s, c) · weight(k,r,s,c)
+ *
+ * Backward saves x and weight.
+ */
+import type { TensorType } from '../graph/builder.js';
+import {
+  at,
+  expectRank,
+  f32,
+  imageSizes,
+  noSecondDerivative,
+  onlyGradient,
+  shapeError,
+  shapeText,
+  windowPositions,
+  type OpRule,
+} from './op.js';
+
+export type Conv2dAttributes = { readonly stride: number; readonly padding: number };
+
+/** The backward ops cannot tell the sizes from their inputs: the stride rounds them. */
+export type Conv2dBackwardInputAttributes = Conv2dAttributes & {
+  readonly inputHeight: number; // H
+  readonly inputWidth: number; // W
+};
+export type Conv2dBackwardWeightAttributes = Conv2dAttributes & {
+  readonly kernelHeight: number; // R
+  readonly kernelWidth: number; // S
+};
+
+function weightSizes(op: string, type: TensorType) {
+  expectRank(op, 'weight', type, 4);
+  const [K, R, S, C] = type.shape as [number, number, number, number];
+  return { K, R, S, C };
+}
+
+export const conv2d: OpRule<Conv2dAttributes> = {
+  infer([x, weight], { stride, padding }) {
+    const { N, H, W, C } = imageSizes('conv2d', 'input', x!);
+    const { K, R, S, C: expected } = weightSizes('conv2d', weight!);
+    const shapes = `(input ${shapeText(x!.shape)}, weight ${shapeText(weight!.shape)})`;
+    if (C !== expected) {
+      throw shapeError('conv2d', `input has ${C} channels, weight expects ${expected} ${shapes}`);
+    }
+    const OH = windowPositions(H, R, stride, padding);
+    const OW = windowPositions(W, S, stride, padding);
+    if (OH < 1 || OW < 1) {
+      throw shapeError(
+        'conv2d',
+        `the ${R}×${S} kernel is larger than the padded input ` +
+          `${H + 2 * padding}×${W + 2 * padding} ${shapes}; use larger images`,
+      );
+    }
+    return [f32(N, OH, OW, K)];
+  },
+  vjp(context) {
+    const { stride, padding } = context.attributes;
+    const x = at(context.inputs, 0);
+    const weight = at(context.inputs, 1);
+    const dy = onlyGradient(context);
+    const dx = context.wants(0)
+      ? context.emit('conv2dBackwardInput', [dy, weight], {
+          stride,
+          padding,
+          inputHeight: at(x.shape, 1),
+          inputWidth: at(x.shape, 2),
+        })[0]!
+      : null;
+    const dweight = context.wants(1)
+      ? context.emit('conv2dBackwardWeight', [x, dy], {
+          stride,
+          padding,
+          kernelHeight: at(weight.shape, 1),
+          kernelWidth: at(weight.shape, 2),
+        })[0]!
+      : null;
+    return [dx, dweight];
+  },
+  flops: ([, weight], [y]) => 2 * product(y!) * perOutput(weight!),
+};
+
+export const conv2dBackwardInput: OpRule<Conv2dBackwardInputAttributes> = {
+  infer([dy, weight], { inputHeight, inputWidth }) {
+    return [f32(at(dy!.shape, 0), inputHeight, inputWidth, at(weight!.shape, 3))];
+  },
+  vjp: noSecondDerivative,
+  flops: ([dy, weight]) => 2 * product(dy!) * perOutput(weight!),
+};
+
+export const conv2dBackwardWeight: OpRule<Conv2dBackwardWeightAttributes> = {
+  infer([x, dy], { kernelHeight, kernelWidth }) {
+    return [f32(at(dy!.shape, 3), kernelHeight, kernelWidth, at(x!.shape, 3))];
+  },
+  vjp: noSecondDerivative,
+  flops: ([, dy], [dweight]) => 2 * product(dy!) * perOutput(dweight!),
+};
+
+function product(type: TensorType): number {
+  return type.shape.reduce((count, size) => count * size, 1);
+}
+
+/** Multiply-adds that one output value costs: R·S·C. */
+function perOutput(weight: TensorType): number {
+  return product(weight) / at(weight.shape, 0);
+}

@@ -1,0 +1,120 @@
+/**
+ * From a Graph to a Plan: drop what is not needed, order, share memory, choose algorithms, place
+ * buffers, lower. Each pass is a function in a file of its own.
+ */
+import type { Capabilities } from '../backend/backend.js';
+import { byteLength, type Graph, type Node, type Value } from '../graph/graph.js';
+import { ruleOf } from '../ops/table.js';
+import { chooseConvAlgorithm, roundUp, type ConvChoice, type ConvPass } from './algorithms.js';
+import { lowerTable, type LowerContext, type LoweredOp } from './lower.js';
+import { placeBuffers, type Buffer } from './memory.js';
+import { slotAlignment, type Plan, type Slot, type StateLayout, type Step } from './plan.js';
+import { liveNodes, updatesEarly } from './schedule.js';
+import { assignStorage } from './storage.js';
+
+/**
+ * Compiles `graph` for a backend of these capabilities. Graphs of one model that are to share a
+ * backend's memory are given the layout of the largest one's state.
+ */
+export function compilePlan(
+  graph: Graph,
+  capabilities: Capabilities,
+  state: StateLayout = layOutState(graph),
+): Plan {
+  const nodes = updatesEarly(liveNodes(graph), [...graph.updates.values()]);
+  const storage = assignStorage(graph, nodes, state.slots);
+  const choices = nodes.map((node) => convolutionChoice(node, capabilities));
+  const workspaces = choices.map((choice, i) =>
+    choice && choice.workspaceBytes > 0
+      ? { bytes: choice.workspaceBytes, first: i, last: i }
+      : null,
+  );
+
+  const buffers = new Set<Buffer>(workspaces.filter((buffer) => buffer !== null));
+  for (const place of storage.values()) if (place.kind === 'buffer') buffers.add(place.buffer);
+  const { offsets, bytes } = placeBuffers([...buffers], state.bytes);
+
+  const slotOf = ({ id, shape, dtype }: Value): Slot => {
+    const place = storage.get(id);
+    if (!place) throw new Error(`internal: %${id} has no storage`);
+    const offset = place.kind === 'state' ? place.slot.offset : offsets.get(place.buffer)!;
+    return { offset, shape, dtype };
+  };
+  const steps: Step[] = [];
+  const paths: string[] = [];
+  nodes.forEach((node, i) => {
+    const workspace = workspaces[i];
+    const step = lower(node, slotOf, choices[i]!, workspace ? bytesSlot(workspace, offsets) : null);
+    if (!step) return;
+    steps.push(step);
+    paths.push(node.path);
+  });
+
+  return {
+    inputs: slotsOf(graph.inputs, slotOf),
+    outputs: slotsOf(graph.outputs, slotOf),
+    state,
+    steps,
+    paths,
+    arenaBytes: bytes,
+    flops: nodes.reduce((sum, node) => sum + flopsOf(node), 0),
+  };
+}
+
+/** State in the order of the graph, at the arena's start. */
+export function layOutState(graph: Graph): StateLayout {
+  const slots: Record<string, Slot> = {};
+  let bytes = 0;
+  for (const [name, { shape, dtype }] of graph.state) {
+    slots[name] = { offset: bytes, shape, dtype };
+    bytes += roundUp(byteLength(shape, dtype), slotAlignment);
+  }
+  return { bytes, slots };
+}
+
+/** Floating-point operations of one node, a multiply-add counted as two. */
+export function flopsOf(node: Node): number {
+  return ruleOf(node.op).flops?.(node.inputs, node.outputs, node.attributes as never) ?? 0;
+}
+
+function lower(
+  node: Node,
+  slotOf: (value: Value) => Slot,
+  choice: ConvChoice | null,
+  workspace: Slot | null,
+): Step | null {
+  if (ruleOf(node.op).view) return null;
+  const row = lowerTable[node.op as LoweredOp] as (context: LowerContext<never>) => Step;
+  return row({
+    inputs: node.inputs.map(slotOf),
+    outputs: node.outputs.map(slotOf),
+    attributes: node.attributes as never,
+    choice,
+    workspace,
+  });
+}
+
+function slotsOf(values: ReadonlyMap<string, Value>, slotOf: (value: Value) => Slot) {
+  return Object.fromEntries([...values].map(([name, value]) => [name, slotOf(value)]));
+}
+
+function bytesSlot(buffer: Buffer, offsets: ReadonlyMap<Buffer, number>): Slot {
+  return { offset: offsets.get(buffer)!, shape: [buffer.bytes / 4], dtype: 'f32' };
+}
+
+/** Which tensor of a convolution's node is which: input (N,H,W,C), output (N,OH,OW,K), weight. */
+const convolutionTensors: Readonly<Record<ConvPass, (node: Node) => readonly Value[]>> = {
+  conv2d: ({ inputs: [x, weight], outputs: [y] }) => [x!, y!, weight!],
+  conv2dBackwardInput: ({ inputs: [dy, weight], outputs: [dx] }) => [dx!, dy!, weight!],
+  conv2dBackwardWeight: ({ inputs: [x, dy], outputs: [dweight] }) => [x!, dy!, dweight!],
+};
+
+function convolutionChoice(node: Node, capabilities: Capabilities): ConvChoice | null {
+  if (!Object.hasOwn(convolutionTensors, node.op)) return null;
+  const pass = node.op as ConvPass;
+  const [x, y, weight] = convolutionTensors[pass](node);
+  const [N, H, W, C] = x!.shape as [number, number, number, number];
+  const [, OH, OW, K] = y!.shape as [number, number, number, number];
+  const [, R, S] = weight!.shape as [number, number, number, number];
+  return chooseConvAlgorithm(pass, { N, H, W, C, K, R, S, OH, OW }, capabilities);
+}
