@@ -20,7 +20,7 @@ export abstract class Module {
     // A function's own `name` and `length` would stand in the way of layers of that name.
     Reflect.deleteProperty(module, 'name');
     Reflect.deleteProperty(module, 'length');
-    return Object.setPrototypeOf(module, new.target.prototype as object) as this;
+    return Object.setPrototypeOf(module, new.target.prototype) as this;
   }
 
   /** Describes the computation; runs once per shape, on symbolic tensors. */

@@ -20,11 +20,4 @@ export class Parameter {
     this.init = init;
     this.buffer = buffer;
   }
-
-  /** In files, convolution weights are (K, C, R, S), as in PyTorch. */
-  get fileShape(): Shape {
-    if (this.shape.length !== 4) return this.shape;
-    const [K, R, S, C] = this.shape as [number, number, number, number];
-    return [K, C, R, S];
-  }
 }

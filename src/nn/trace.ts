@@ -10,7 +10,7 @@ import { emitInto } from '../ops/emit.js';
 import type { Emit } from '../ops/op.js';
 import type { OpAttributes, OpName } from '../ops/table.js';
 import type { Module } from './module.js';
-import { Parameter } from './parameter.js';
+import type { Parameter } from './parameter.js';
 import { Tensor } from './tensor.js';
 
 export interface TraceOptions {

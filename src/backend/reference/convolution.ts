@@ -1,0 +1,124 @@
+/** Convolution and its gradients as seven nested loops, and the product of matrices. */
+import type { Slot } from '../../plan/plan.js';
+import type { StepTable } from './steps.js';
+
+interface Sizes {
+  readonly N: number;
+  readonly H: number;
+  readonly W: number;
+  readonly C: number;
+  readonly K: number;
+  readonly R: number;
+  readonly S: number;
+  readonly OH: number;
+  readonly OW: number;
+}
+
+/** x (N,H,W,C), y (N,OH,OW,K) and weight (K,R,S,C), or their gradients. */
+function sizesOf(x: Slot, y: Slot, weight: Slot): Sizes {
+  const [N, H, W, C] = x.shape as [number, number, number, number];
+  const [, OH, OW, K] = y.shape as [number, number, number, number];
+  const [, R, S] = weight.shape as [number, number, number, number];
+  return { N, H, W, C, K, R, S, OH, OW };
+}
+
+/**
+ * Visits every output pixel with every filter tap that falls inside the image: `pixel` and `out`
+ * are the starts of its channels in x and y, `tap` is r·S + s.
+ */
+function eachTap(
+  { N, H, W, C, K, R, S, OH, OW }: Sizes,
+  { stride, padding }: { stride: number; padding: number },
+  visit: (pixel: number, out: number, tap: number) => void,
+): void {
+  for (let n = 0; n < N; n++) {
+    for (let oh = 0; oh < OH; oh++) {
+      for (let ow = 0; ow < OW; ow++) {
+        for (let r = 0; r < R; r++) {
+          const h = oh * stride - padding + r;
+          if (h < 0 || h >= H) continue;
+          for (let s = 0; s < S; s++) {
+            const w = ow * stride - padding + s;
+            if (w < 0 || w >= W) continue;
+            visit(((n * H + h) * W + w) * C, ((n * OH + oh) * OW + ow) * K, r * S + s);
+          }
+        }
+      }
+    }
+  }
+}
+
+export const convolutionSteps: StepTable<
+  'conv2d' | 'conv2dBackwardInput' | 'conv2dBackwardWeight' | 'matmul'
+> = {
+  conv2d(step, arena) {
+    const sizes = sizesOf(step.x, step.y, step.weight);
+    const { C, K, R, S } = sizes;
+    const x = arena.f32(step.x);
+    const weight = arena.f32(step.weight);
+    const y = arena.f32(step.y);
+    const sums = new Float64Array(y.length);
+    eachTap(sizes, step, (pixel, out, tap) => {
+      for (let k = 0; k < K; k++) {
+        const filter = (k * R * S + tap) * C;
+        let sum = 0;
+        for (let c = 0; c < C; c++) sum += x[pixel + c]! * weight[filter + c]!;
+        sums[out + k]! += sum;
+      }
+    });
+    y.set(sums);
+  },
+
+  conv2dBackwardInput(step, arena) {
+    const sizes = sizesOf(step.dx, step.dy, step.weight);
+    const { C, K, R, S } = sizes;
+    const dy = arena.f32(step.dy);
+    const weight = arena.f32(step.weight);
+    const dx = arena.f32(step.dx);
+    const sums = new Float64Array(dx.length);
+    eachTap(sizes, step, (pixel, out, tap) => {
+      for (let k = 0; k < K; k++) {
+        const filter = (k * R * S + tap) * C;
+        const gradient = dy[out + k]!;
+        for (let c = 0; c < C; c++) sums[pixel + c]! += gradient * weight[filter + c]!;
+      }
+    });
+    dx.set(sums);
+  },
+
+  conv2dBackwardWeight(step, arena) {
+    const sizes = sizesOf(step.x, step.dy, step.dweight);
+    const { C, K, R, S } = sizes;
+    const x = arena.f32(step.x);
+    const dy = arena.f32(step.dy);
+    const dweight = arena.f32(step.dweight);
+    const sums = new Float64Array(dweight.length);
+    eachTap(sizes, step, (pixel, out, tap) => {
+      for (let k = 0; k < K; k++) {
+        const filter = (k * R * S + tap) * C;
+        const gradient = dy[out + k]!;
+        for (let c = 0; c < C; c++) sums[filter + c]! += gradient * x[pixel + c]!;
+      }
+    });
+    dweight.set(sums);
+  },
+
+  matmul(step, arena) {
+    const a = arena.f32(step.a);
+    const b = arena.f32(step.b);
+    const y = arena.f32(step.y);
+    const [M, N] = step.y.shape as [number, number];
+    const inner = step.a.shape[step.transposeA ? 0 : 1]!;
+    for (let m = 0; m < M; m++) {
+      for (let n = 0; n < N; n++) {
+        let sum = 0;
+        for (let i = 0; i < inner; i++) {
+          const left = step.transposeA ? a[i * M + m]! : a[m * inner + i]!;
+          const right = step.transposeB ? b[n * inner + i]! : b[i * N + n]!;
+          sum += left * right;
+        }
+        y[m * N + n] = sum;
+      }
+    }
+  },
+};

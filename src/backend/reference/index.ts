@@ -1,0 +1,101 @@
+/**
+ * The reference backend: plain TypeScript, obvious and slow, the oracle of every test.
+ *
+ * Sums are kept in float64 and rounded once, on the store. It chooses no algorithm and no
+ * workspace: it computes each step by its definition in plan.ts.
+ */
+import { elementCount, type DType } from '../../graph/graph.js';
+import type { Plan, Slot } from '../../plan/plan.js';
+import type { Backend, Executable, TensorData } from '../backend.js';
+import { runStep } from './steps.js';
+
+/** One arena, shared by the executables of one model. */
+export class Arena {
+  private bytes = new ArrayBuffer(0);
+
+  /** Grows to at least `size` bytes; what it held stays. */
+  reserve(size: number): void {
+    if (size <= this.bytes.byteLength) return;
+    const larger = new ArrayBuffer(size);
+    new Uint8Array(larger).set(new Uint8Array(this.bytes));
+    this.bytes = larger;
+  }
+
+  /** The memory of a slot itself, not a copy. */
+  view(slot: Slot): TensorData {
+    return new arrayTypes[slot.dtype](this.bytes, slot.offset, elementCount(slot.shape));
+  }
+
+  f32(slot: Slot): Float32Array {
+    if (slot.dtype !== 'f32') throw new Error(`internal: a slot is ${slot.dtype}, not f32`);
+    return this.view(slot) as Float32Array;
+  }
+
+  release(): void {
+    this.bytes = new ArrayBuffer(0);
+  }
+}
+
+const arrayTypes: Readonly<
+  Record<DType, new (buffer: ArrayBuffer, offset: number, length: number) => TensorData>
+> = { f32: Float32Array, u8: Uint8Array, i32: Int32Array };
+
+class ReferenceExecutable implements Executable {
+  constructor(
+    readonly plan: Plan,
+    readonly arena: Arena,
+  ) {}
+
+  async run(inputs: Readonly<Record<string, TensorData>>): Promise<void> {
+    for (const [name, slot] of Object.entries(this.plan.inputs)) {
+      const data = inputs[name];
+      if (!data) throw new Error(`internal: input ${name} is missing`);
+      await this.write(slot, data);
+    }
+    for (const step of this.plan.steps) {
+      runStep(step, this.arena);
+      // Slow as it is, it lets timers and progress bars run between steps.
+      await new Promise(setImmediate);
+    }
+  }
+
+  read(slot: Slot): Promise<TensorData> {
+    return Promise.resolve(this.arena.view(slot).slice());
+  }
+
+  write(slot: Slot, data: TensorData): Promise<void> {
+    const target = this.arena.view(slot);
+    if (target.constructor !== data.constructor || target.length !== data.length) {
+      throw new Error(
+        `internal: a slot holds ${target.constructor.name}(${target.length}), ` +
+          `got ${data.constructor.name}(${data.length})`,
+      );
+    }
+    target.set(data);
+    return Promise.resolve();
+  }
+
+  dispose(): Promise<void> {
+    this.arena.release();
+    return Promise.resolve();
+  }
+}
+
+export function openReference(): Backend {
+  return {
+    name: 'reference',
+    description: 'reference (TypeScript, 1 thread)',
+    instructionSet: 'typescript',
+    threads: 1,
+    capabilities: { convAlgorithms: ['direct'] },
+    compile(plan, sharing) {
+      const arena = sharing instanceof ReferenceExecutable ? sharing.arena : new Arena();
+      if (sharing && JSON.stringify(sharing.plan.state) !== JSON.stringify(plan.state)) {
+        throw new Error('internal: plans with different states cannot share an arena');
+      }
+      arena.reserve(plan.arenaBytes);
+      return Promise.resolve(new ReferenceExecutable(plan, arena));
+    },
+    dispose: () => Promise.resolve(),
+  };
+}
