@@ -45,7 +45,7 @@ function workspaceBytes(algorithm: ConvAlgorithm, pass: ConvPass, sizes: ConvSiz
     case 'conv2dBackwardInput':
       return packedWeightBytes(C, K, R * S);
     case 'conv2dBackwardWeight':
-      return weightPartials(sizes) * K * R * S * C * 4;
+      return weightPartials(sizes) * roundUp(K, 32) * R * S * C * 4;
   }
 }
 

@@ -1,0 +1,36 @@
+// What the thread pool needs of a platform: to sleep until a word changes, and to wake sleepers.
+// Native code takes it from std::atomic_ref, WebAssembly from its own instructions.
+#pragma once
+#include <cstdint>
+
+#if defined(__wasm__)
+
+namespace plusx {
+inline void sleepWhileEqual(uint32_t* word, uint32_t value) {
+  __builtin_wasm_memory_atomic_wait32(reinterpret_cast<int32_t*>(word),
+                                      static_cast<int32_t>(value), -1);
+}
+inline void wakeAll(uint32_t* word) {
+  __builtin_wasm_memory_atomic_notify(reinterpret_cast<int32_t*>(word), ~0u);
+}
+inline void relax() {}
+}  // namespace plusx
+
+#else
+#include <atomic>
+
+namespace plusx {
+inline void sleepWhileEqual(uint32_t* word, uint32_t value) {
+  std::atomic_ref<uint32_t>(*word).wait(value, std::memory_order_acquire);
+}
+inline void wakeAll(uint32_t* word) { std::atomic_ref<uint32_t>(*word).notify_all(); }
+inline void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+}  // namespace plusx
+
+#endif

@@ -1,0 +1,78 @@
+#include "pool.h"
+
+#include "platform.h"
+
+namespace plusx {
+
+// How often a waiting thread looks before it sleeps: a few microseconds, the gap between two
+// steps of a plan; longer would take the processor from the event loop and the image loader.
+constexpr int kSpins = 2000;
+
+static uint32_t loadWord(const uint32_t* word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
+
+static void waitUntilDifferent(uint32_t* word, uint32_t value) {
+  for (int i = 0; i < kSpins; ++i) {
+    if (loadWord(word) != value) return;
+    relax();
+  }
+  while (loadWord(word) == value) sleepWhileEqual(word, value);
+}
+
+static void takeTasks(Pool* pool, int32_t index) {
+  char* scratch = pool->scratch + static_cast<size_t>(index) * kThreadScratchBytes;
+  for (;;) {
+    const uint32_t task = __atomic_fetch_add(&pool->next, 1, __ATOMIC_RELAXED);
+    if (task >= static_cast<uint32_t>(pool->tasks)) return;
+    pool->fn(pool->context, static_cast<int32_t>(task), scratch);
+  }
+}
+
+size_t poolMemoryBytes(int32_t threads) {
+  return static_cast<size_t>(threads) * kThreadScratchBytes + kSharedScratchBytes;
+}
+
+void poolInit(Pool* pool, int32_t threads, char* memory) {
+  *pool = Pool{};
+  pool->threads = threads;
+  pool->shared = memory;
+  pool->scratch = memory + kSharedScratchBytes;
+}
+
+void poolWorker(Pool* pool, int32_t index) {
+  uint32_t seen = 0;
+  for (;;) {
+    waitUntilDifferent(&pool->job, seen);
+    seen = loadWord(&pool->job);
+    if (loadWord(&pool->stopped)) return;
+    takeTasks(pool, index);
+    if (__atomic_sub_fetch(&pool->running, 1, __ATOMIC_ACQ_REL) == 0) wakeAll(&pool->running);
+  }
+}
+
+void poolStop(Pool* pool) {
+  __atomic_store_n(&pool->stopped, 1, __ATOMIC_RELEASE);
+  __atomic_add_fetch(&pool->job, 1, __ATOMIC_ACQ_REL);
+  wakeAll(&pool->job);
+}
+
+void poolRun(Pool* pool, int32_t tasks, TaskFunction fn, void* context) {
+  if (pool->threads == 1 || tasks <= 1) {
+    for (int32_t task = 0; task < tasks; ++task) fn(context, task, pool->scratch);
+    return;
+  }
+  pool->tasks = tasks;
+  pool->fn = fn;
+  pool->context = context;
+  __atomic_store_n(&pool->next, 0, __ATOMIC_RELAXED);
+  __atomic_store_n(&pool->running, static_cast<uint32_t>(pool->threads - 1), __ATOMIC_RELAXED);
+  __atomic_add_fetch(&pool->job, 1, __ATOMIC_ACQ_REL);
+  wakeAll(&pool->job);
+  takeTasks(pool, 0);
+  for (;;) {
+    const uint32_t running = loadWord(&pool->running);
+    if (running == 0) return;
+    waitUntilDifferent(&pool->running, running);
+  }
+}
+
+}  // namespace plusx

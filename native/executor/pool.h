@@ -1,0 +1,50 @@
+// The thread pool: one job at a time, its tasks taken from a counter by whoever is free.
+//
+// What a task computes depends on its number alone, never on the thread that runs it or on how
+// many there are: so the bits of a result do not depend on the threads.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace plusx {
+
+constexpr size_t kThreadScratchBytes = size_t{3} << 20;
+constexpr size_t kSharedScratchBytes = size_t{4} << 20;
+
+// fn(context, task, scratch): `scratch` is the running thread's own kThreadScratchBytes.
+using TaskFunction = void (*)(void* context, int32_t task, char* scratch);
+
+struct Pool {
+  int32_t threads;   // the caller of parallelFor included
+  char* scratch;     // threads * kThreadScratchBytes
+  char* shared;      // kSharedScratchBytes, for the sums of one job
+  uint32_t job;      // counts jobs: the word that idle workers sleep on
+  uint32_t running;  // workers that have not left the job: the word that the caller sleeps on
+  uint32_t next;     // the next task to take
+  uint32_t stopped;  // 1: workers leave
+  int32_t tasks;
+  TaskFunction fn;
+  void* context;
+};
+
+// Bytes that a pool's `scratch` and `shared` take together.
+size_t poolMemoryBytes(int32_t threads);
+void poolInit(Pool* pool, int32_t threads, char* memory);
+// The life of worker `index` (1 .. threads - 1); returns after poolStop.
+void poolWorker(Pool* pool, int32_t index);
+void poolStop(Pool* pool);
+// Runs all tasks and returns when the last is done.
+void poolRun(Pool* pool, int32_t tasks, TaskFunction fn, void* context);
+
+// As poolRun, for a callable body(task, scratch).
+template <typename Body>
+void parallelFor(Pool* pool, int32_t tasks, const Body& body) {
+  poolRun(
+      pool, tasks,
+      [](void* context, int32_t task, char* scratch) {
+        (*static_cast<const Body*>(context))(task, scratch);
+      },
+      const_cast<Body*>(&body));
+}
+
+}  // namespace plusx

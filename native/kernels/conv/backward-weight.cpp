@@ -1,0 +1,166 @@
+// dweight(k, r, s, c) = Σ_p dy(p, k) x(p@r,s, c).
+//
+// Pixels are cut into `partials` ranges by shape; each task sums one range for one panel of k into
+// its own part of the workspace, laid out (partial, panel, tap, c, kPanel); a last pass adds the
+// partial sums in their order.
+#include "conv.h"
+
+namespace plusx::PLUSX_ISA {
+
+namespace {
+
+// Pixels whose dy panel and x rows stay in the first two caches.
+constexpr int32_t kBlockPixels = 128;
+
+// sums(c, k) += Σ_p rows[p](c) dy(p, k) for Channels consecutive c and one panel of k.
+template <int Channels>
+void accumulate(const float* const* rows, int64_t c, const float* dy, int32_t pixels,
+                float* sums) {
+  Vector acc[Channels][2];
+#pragma GCC unroll 8
+  for (int i = 0; i < Channels; ++i) {
+    acc[i][0] = load(sums + i * kPanel);
+    acc[i][1] = load(sums + i * kPanel + kWidth);
+  }
+  for (int32_t p = 0; p < pixels; ++p) {
+    const float* x = rows[p] + c;
+    const Vector d0 = load(dy + p * kPanel), d1 = load(dy + p * kPanel + kWidth);
+#pragma GCC unroll 8
+    for (int i = 0; i < Channels; ++i) {
+      acc[i][0] += x[i] * d0;
+      acc[i][1] += x[i] * d1;
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < Channels; ++i) {
+    store(sums + i * kPanel, acc[i][0]);
+    store(sums + i * kPanel + kWidth, acc[i][1]);
+  }
+}
+
+void accumulateRest(int32_t channels, const float* const* rows, int64_t c, const float* dy,
+                    int32_t pixels, float* sums) {
+  for (; channels >= 4; channels -= 4, c += 4, sums += 4 * kPanel) {
+    accumulate<4>(rows, c, dy, pixels, sums);
+  }
+  if (channels == 3) accumulate<3>(rows, c, dy, pixels, sums);
+  if (channels == 2) accumulate<2>(rows, c, dy, pixels, sums);
+  if (channels == 1) accumulate<1>(rows, c, dy, pixels, sums);
+}
+
+struct Pixel {
+  int32_t n, oh, ow;
+};
+
+Pixel pixelAt(const ConvShape& s, int64_t p) {
+  const int64_t image = static_cast<int64_t>(s.OH) * s.OW;
+  const int32_t inImage = static_cast<int32_t>(p % image);
+  return {static_cast<int32_t>(p / image), inImage / s.OW, inImage % s.OW};
+}
+
+// The rows of x under one tap, `zeros` outside the image.
+void findRows(const ConvShape& s, const float* x, Pixel pixel, int32_t pixels, int32_t r,
+              int32_t q, const float* zeros, const float** rows) {
+  for (int32_t p = 0; p < pixels; ++p) {
+    const int32_t h = pixel.oh * s.stride - s.padding + r;
+    const int32_t w = pixel.ow * s.stride - s.padding + q;
+    const bool inside = static_cast<uint32_t>(h) < static_cast<uint32_t>(s.H) &&
+                        static_cast<uint32_t>(w) < static_cast<uint32_t>(s.W);
+    rows[p] = inside ? x + ((static_cast<int64_t>(pixel.n) * s.H + h) * s.W + w) * s.C : zeros;
+    if (++pixel.ow < s.OW) continue;
+    pixel.ow = 0;
+    if (++pixel.oh < s.OH) continue;
+    pixel.oh = 0;
+    ++pixel.n;
+  }
+}
+
+// dy of a block for one panel of k, zero beyond K.
+void packPanel(const float* dy, int64_t firstPixel, int32_t pixels, int32_t K, int32_t k0,
+               float* panel) {
+  const int32_t count = K - k0 < kPanel ? K - k0 : kPanel;
+  for (int32_t p = 0; p < pixels; ++p, panel += kPanel) {
+    const float* from = dy + (firstPixel + p) * K + k0;
+    if (count == kPanel) {
+      store(panel, load(from));
+      store(panel + kWidth, load(from + kWidth));
+    } else {
+      for (int32_t k = 0; k < kPanel; ++k) panel[k] = k < count ? from[k] : 0.0f;
+    }
+  }
+}
+
+}  // namespace
+
+void conv2dBackwardWeight(Arguments a, Pool* pool) {
+  const float* x = a.floats();
+  const float* dy = a.floats();
+  float* dweight = a.floats();
+  float* workspace = a.floats();
+  const ConvShape s = readShape(a);
+  const int32_t partials = a.integer();
+  const int32_t taps = s.R * s.S;
+  const int32_t panels = (s.K + kPanel - 1) / kPanel;
+  const int64_t pixels = static_cast<int64_t>(s.N) * s.OH * s.OW;
+  const int64_t perPartial = (pixels + partials - 1) / partials;
+  const int64_t panelFloats = static_cast<int64_t>(taps) * s.C * kPanel;
+  // The scratch holds a row of zeros, the row pointers and one panel of dy.
+  const size_t panelBytes = sizeof(float) * kBlockPixels * kPanel;
+  const size_t pointerBytes = sizeof(float*) * kBlockPixels;
+  if (panelBytes + pointerBytes + sizeof(float) * s.C > kThreadScratchBytes) __builtin_trap();
+
+  parallelFor(pool, partials * panels, [&](int32_t task, char* scratch) {
+    float* dyPanel = reinterpret_cast<float*>(scratch);
+    const float** rows = reinterpret_cast<const float**>(scratch + panelBytes);
+    float* zeros = reinterpret_cast<float*>(scratch + panelBytes + pointerBytes);
+    __builtin_memset(zeros, 0, sizeof(float) * s.C);
+    const int32_t panel = task % panels;
+    float* sums = workspace + task * panelFloats;
+    __builtin_memset(sums, 0, sizeof(float) * panelFloats);
+
+    const int64_t first = task / panels * perPartial;
+    const int64_t end = first + perPartial < pixels ? first + perPartial : pixels;
+    for (int64_t p = first; p < end; p += kBlockPixels) {
+      const int32_t count = static_cast<int32_t>(end - p < kBlockPixels ? end - p : kBlockPixels);
+      const Pixel pixel = pixelAt(s, p);
+      packPanel(dy, p, count, s.K, panel * kPanel, dyPanel);
+      for (int32_t tap = 0; tap < taps; ++tap) {
+        findRows(s, x, pixel, count, tap / s.S, tap % s.S, zeros, rows);
+        float* tapSums = sums + static_cast<int64_t>(tap) * s.C * kPanel;
+        int32_t c = 0;
+        for (; c + kTileChannels <= s.C; c += kTileChannels) {
+          accumulate<kTileChannels>(rows, c, dyPanel, count, tapSums + c * kPanel);
+        }
+        accumulateRest(s.C - c, rows, c, dyPanel, count, tapSums + c * kPanel);
+      }
+    }
+  });
+
+  // A task is a few rows of one panel: enough tasks for any number of threads.
+  const int32_t length = taps * s.C;
+  constexpr int32_t kRows = 256;
+  const int32_t rowBlocks = (length + kRows - 1) / kRows;
+  parallelFor(pool, panels * rowBlocks, [&](int32_t task, char*) {
+    const int32_t panel = task / rowBlocks;
+    const int32_t firstRow = task % rowBlocks * kRows;
+    const int32_t endRow = firstRow + kRows < length ? firstRow + kRows : length;
+    const int32_t count = s.K - panel * kPanel < kPanel ? s.K - panel * kPanel : kPanel;
+    for (int32_t row = firstRow; row < endRow; ++row) {
+      Vector sum0 = {}, sum1 = {};
+      for (int32_t partial = 0; partial < partials; ++partial) {
+        const float* from = workspace +
+                            (static_cast<int64_t>(partial) * panels + panel) * panelFloats +
+                            static_cast<int64_t>(row) * kPanel;
+        sum0 += load(from);
+        sum1 += load(from + kWidth);
+      }
+      float sums[kPanel];
+      store(sums, sum0);
+      store(sums + kWidth, sum1);
+      float* to = dweight + static_cast<int64_t>(panel) * kPanel * length + row;
+      for (int32_t k = 0; k < count; ++k) to[static_cast<int64_t>(k) * length] = sums[k];
+    }
+  });
+}
+
+}  // namespace plusx::PLUSX_ISA

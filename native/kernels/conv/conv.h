@@ -1,0 +1,44 @@
+// Two-dimensional convolution and its gradients as implicit matrix products (NHWC).
+//
+//   conv2d:               y(p, k)         = Σ_{r,s,c} x(p@r,s, c) weight(k, r, s, c)
+//   conv2dBackwardInput:  dx(q, c)        = Σ_{r,s,k} dy(q@r,s, k) weight(k, r, s, c)
+//   conv2dBackwardWeight: dweight(k,r,s,c) = Σ_p dy(p, k) x(p@r,s, c)
+//
+// p runs over output pixels; p@r,s is the input pixel under tap (r, s), zero outside the image.
+// Source for the register tiling: Goto and van de Geijn 2008, Anatomy of High-Performance Matrix
+// Multiplication; for packing only the broadcast side by 16 channels: see gather.h.
+#pragma once
+#include "../../executor/program.h"
+#include "../../simd/vector.h"
+
+namespace plusx::PLUSX_ISA {
+
+// Output channels in a register tile: two vectors.
+constexpr int kPanel = 2 * kWidth;
+
+// Pixels in a register tile: with AVX-512, 28 of 32 registers accumulate; with 16 registers, 12.
+#if PLUSX_VECTOR_WIDTH == 16
+constexpr int kTilePixels = 14;
+constexpr int kTileChannels = 8;
+#elif defined(__wasm__)
+constexpr int kTilePixels = 5;
+constexpr int kTileChannels = 4;
+#else
+constexpr int kTilePixels = 6;
+constexpr int kTileChannels = 4;
+#endif
+
+// The packed side advances by 16 channels at a time on every instruction set.
+constexpr int kChunk = 16;
+
+struct ConvShape {
+  int32_t N, H, W, C, K, R, S, OH, OW, stride, padding;
+};
+
+ConvShape readShape(Arguments& arguments);
+
+void conv2d(Arguments arguments, Pool* pool);
+void conv2dBackwardInput(Arguments arguments, Pool* pool);
+void conv2dBackwardWeight(Arguments arguments, Pool* pool);
+
+}  // namespace plusx::PLUSX_ISA

@@ -1,0 +1,43 @@
+// One implicit matrix product: out(pixel, o) = Σ_{tap, i} in(pixel@tap, i) weight(o, tap, i).
+//
+// Forward is one of these; backward-input is one for each class of pixels modulo the stride, each
+// with the taps that reach it, so that no multiplication by a known zero is done.
+#pragma once
+#include "conv.h"
+
+namespace plusx::PLUSX_ISA {
+
+struct Gather {
+  const float* in;  // (N, inH, inW, inC)
+  int32_t N, inH, inW, inC;
+  float* out;  // (N, outH, outW, outC)
+  int32_t outH, outW, outC;
+  // The grid of output pixels: (row0 + i·step, column0 + j·step), i < gridH, j < gridW.
+  int32_t gridH, gridW, row0, column0, step;
+  // Tap t of grid pixel (i, j) reads in(i·inStride + tapRow[t], j·inStride + tapColumn[t]).
+  int32_t inStride, taps;
+  const int32_t* tapRow;
+  const int32_t* tapColumn;
+  // (outC/kPanel, reduction, kPanel), see packWeights.
+  const float* packed;
+};
+
+// Length of the packed reduction: all taps' channels in a row, filled up with zeros.
+static inline int32_t reductionLength(int32_t taps, int32_t channels) {
+  return (taps * channels + kChunk - 1) / kChunk * kChunk;
+}
+
+// A weight as (outputs, taps, reduction) through strides, in floats.
+struct WeightView {
+  const float* weight;
+  int64_t outputStride, tapStride, reductionStride;
+  int32_t outputs, channels;
+};
+
+// packed(panel, tap·channels + i, o) = weight(panel·kPanel + o, tapIndex[tap], i), zero beyond.
+void packWeights(const WeightView& view, const int32_t* tapIndex, int32_t taps, float* packed,
+                 Pool* pool);
+
+void runGather(const Gather& gather, Pool* pool);
+
+}  // namespace plusx::PLUSX_ISA

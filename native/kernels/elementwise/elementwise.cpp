@@ -1,0 +1,119 @@
+#include "elementwise.h"
+
+namespace plusx::PLUSX_ISA {
+
+namespace {
+
+// Elements of one task: 128 KiB, so that three tensors' share fits the second-level cache.
+constexpr int64_t kTaskElements = 32768;
+
+// body(first, end) over ranges of a tensor.
+template <typename Body>
+void eachRange(Pool* pool, int64_t count, const Body& body) {
+  const int32_t tasks = static_cast<int32_t>((count + kTaskElements - 1) / kTaskElements);
+  parallelFor(pool, tasks, [&](int32_t task, char*) {
+    const int64_t first = task * kTaskElements;
+    body(first, first + kTaskElements < count ? first + kTaskElements : count);
+  });
+}
+
+// (N, A, B) → (N, B, A)
+void swapInner(Arguments a, Pool* pool) {
+  const float* x = a.floats();
+  float* y = a.floats();
+  const int32_t N = a.integer(), A = a.integer(), B = a.integer();
+  parallelFor(pool, N, [&](int32_t n, char*) {
+    const int64_t base = static_cast<int64_t>(n) * A * B;
+    for (int32_t i = 0; i < A; ++i) {
+      for (int32_t j = 0; j < B; ++j) {
+        y[base + static_cast<int64_t>(j) * A + i] = x[base + static_cast<int64_t>(i) * B + j];
+      }
+    }
+  });
+}
+
+}  // namespace
+
+void normalizeImage(Arguments a, Pool* pool) {
+  const uint8_t* x = static_cast<const uint8_t*>(a.slot());
+  float* y = a.floats();
+  const int32_t pixels = a.integer(), C = a.integer();
+  constexpr int32_t kMaxChannels = 64;
+  if (C > kMaxChannels) __builtin_trap();
+  // Only 256 values a channel are possible: each is computed once, with torchvision's roundings.
+  float values[kMaxChannels][256];
+  float mean[kMaxChannels];
+  for (int32_t c = 0; c < C; ++c) mean[c] = a.number();
+  for (int32_t c = 0; c < C; ++c) {
+    const float std = a.number();
+    for (int32_t v = 0; v < 256; ++v) {
+      const float scaled = static_cast<float>(v) / 255.0f;
+      const float centred = scaled - mean[c];
+      values[c][v] = centred / std;
+    }
+  }
+  constexpr int32_t kTaskPixels = 8192;
+  parallelFor(pool, (pixels + kTaskPixels - 1) / kTaskPixels, [&](int32_t task, char*) {
+    const int64_t first = static_cast<int64_t>(task) * kTaskPixels;
+    const int64_t end = first + kTaskPixels < pixels ? first + kTaskPixels : pixels;
+    for (int64_t p = first; p < end; ++p) {
+      for (int32_t c = 0; c < C; ++c) y[p * C + c] = values[c][x[p * C + c]];
+    }
+  });
+}
+
+void addBias(Arguments a, Pool* pool) {
+  const float* x = a.floats();
+  const float* bias = a.floats();
+  float* y = a.floats();
+  const int32_t rows = a.integer(), C = a.integer();
+  const int32_t taskRows = 1 + static_cast<int32_t>(kTaskElements / C);
+  parallelFor(pool, (rows + taskRows - 1) / taskRows, [&](int32_t task, char*) {
+    const int64_t first = static_cast<int64_t>(task) * taskRows;
+    const int64_t end = first + taskRows < rows ? first + taskRows : rows;
+    for (int64_t row = first; row < end; ++row) {
+      for (int32_t c = 0; c < C; ++c) y[row * C + c] = x[row * C + c] + bias[c];
+    }
+  });
+}
+
+void relu(Arguments a, Pool* pool) {
+  const float* x = a.floats();
+  float* y = a.floats();
+  eachRange(pool, a.integer(), [&](int64_t first, int64_t end) {
+    for (int64_t i = first; i < end; ++i) y[i] = x[i] <= 0.0f ? 0.0f : x[i];
+  });
+}
+
+void reluBackward(Arguments a, Pool* pool) {
+  const float* dy = a.floats();
+  const float* y = a.floats();
+  float* dx = a.floats();
+  eachRange(pool, a.integer(), [&](int64_t first, int64_t end) {
+    for (int64_t i = first; i < end; ++i) dx[i] = y[i] > 0.0f ? dy[i] : 0.0f;
+  });
+}
+
+void add(Arguments arguments, Pool* pool) {
+  const float* a = arguments.floats();
+  const float* b = arguments.floats();
+  float* y = arguments.floats();
+  eachRange(pool, arguments.integer(), [&](int64_t first, int64_t end) {
+    for (int64_t i = first; i < end; ++i) y[i] = a[i] + b[i];
+  });
+}
+
+void nhwcToNchw(Arguments a, Pool* pool) { swapInner(a, pool); }
+
+void nchwToNhwc(Arguments a, Pool* pool) { swapInner(a, pool); }
+
+void fill(Arguments a, Pool* pool) {
+  float* y = a.floats();
+  const int64_t count = a.integer();
+  const float value = a.number();
+  eachRange(pool, count, [&](int64_t first, int64_t end) {
+    for (int64_t i = first; i < end; ++i) y[i] = value;
+  });
+}
+
+}  // namespace plusx::PLUSX_ISA

@@ -1,0 +1,17 @@
+// Steps that treat every element alike; the output may be an input's own memory.
+#pragma once
+#include "../../executor/program.h"
+#include "../../simd/vector.h"
+
+namespace plusx::PLUSX_ISA {
+
+void normalizeImage(Arguments arguments, Pool* pool);  // y = (x/255 - mean)/std
+void addBias(Arguments arguments, Pool* pool);         // y(…, c) = x(…, c) + bias(c)
+void relu(Arguments arguments, Pool* pool);            // y = x ≤ 0 ? 0 : x; NaN stays NaN
+void reluBackward(Arguments arguments, Pool* pool);    // dx = y > 0 ? dy : 0
+void add(Arguments arguments, Pool* pool);             // y = a + b
+void nhwcToNchw(Arguments arguments, Pool* pool);
+void nchwToNhwc(Arguments arguments, Pool* pool);
+void fill(Arguments arguments, Pool* pool);
+
+}  // namespace plusx::PLUSX_ISA

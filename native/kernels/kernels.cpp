@@ -1,0 +1,23 @@
+// All kernels of one instruction set, as one translation unit: compiled once per set with
+// PLUSX_ISA as its name (avx512, avx2, x86_64_v2, neon, wasm128) and the set's own flags.
+#include "conv/backward-weight.cpp"
+#include "conv/conv.cpp"
+#include "conv/gather.cpp"
+#include "elementwise/elementwise.cpp"
+#include "loss/cross-entropy.cpp"
+#include "matmul/matmul.cpp"
+#include "norm/norm.cpp"
+#include "optimizer/optimizer.cpp"
+#include "pool/pool2d.cpp"
+
+namespace plusx::PLUSX_ISA {
+
+const KernelTable kernels = {{
+#define PLUSX_ENTRY(name) name,
+    PLUSX_STEPS(PLUSX_ENTRY)
+#undef PLUSX_ENTRY
+}};
+
+const KernelTable& kernelTable() { return kernels; }
+
+}  // namespace plusx::PLUSX_ISA

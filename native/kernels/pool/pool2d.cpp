@@ -1,0 +1,136 @@
+#include "pool2d.h"
+
+namespace plusx::PLUSX_ISA {
+
+namespace {
+
+struct PoolShape {
+  int32_t N, H, W, C, OH, OW, R, S, stride, padding;
+};
+
+PoolShape readPoolShape(Arguments& a) {
+  PoolShape p;
+  p.N = a.integer();
+  p.H = a.integer();
+  p.W = a.integer();
+  p.C = a.integer();
+  p.OH = a.integer();
+  p.OW = a.integer();
+  p.R = a.integer();
+  p.S = a.integer();
+  p.stride = a.integer();
+  p.padding = a.integer();
+  return p;
+}
+
+// The part of a window that lies inside the image.
+struct Window {
+  int32_t top, bottom, left, right;
+};
+
+Window windowAt(const PoolShape& p, int32_t oh, int32_t ow) {
+  const int32_t top = oh * p.stride - p.padding, left = ow * p.stride - p.padding;
+  return {top > 0 ? top : 0, top + p.R < p.H ? top + p.R : p.H, left > 0 ? left : 0,
+          left + p.S < p.W ? left + p.S : p.W};
+}
+
+int64_t at(const PoolShape& p, int32_t n, int32_t h, int32_t w) {
+  return ((static_cast<int64_t>(n) * p.H + h) * p.W + w) * p.C;
+}
+
+// body(n, window, first channel's index in y) for each output pixel, an image a task: gradients
+// of overlapping windows meet within one image only.
+template <typename Body>
+void eachWindow(Pool* pool, const PoolShape& p, const Body& body) {
+  parallelFor(pool, p.N, [&](int32_t n, char*) {
+    for (int32_t oh = 0; oh < p.OH; ++oh) {
+      for (int32_t ow = 0; ow < p.OW; ++ow) {
+        const int64_t out = ((static_cast<int64_t>(n) * p.OH + oh) * p.OW + ow) * p.C;
+        body(n, windowAt(p, oh, ow), out);
+      }
+    }
+  });
+}
+
+void clearImages(Pool* pool, const PoolShape& p, float* dx) {
+  const int64_t image = static_cast<int64_t>(p.H) * p.W * p.C;
+  parallelFor(pool, p.N, [&](int32_t n, char*) {
+    __builtin_memset(dx + n * image, 0, sizeof(float) * image);
+  });
+}
+
+}  // namespace
+
+void maxPool2d(Arguments a, Pool* pool) {
+  const float* x = a.floats();
+  float* y = a.floats();
+  const PoolShape p = readPoolShape(a);
+  eachWindow(pool, p, [&](int32_t n, const Window& window, int64_t out) {
+    for (int32_t c = 0; c < p.C; ++c) y[out + c] = -__builtin_inff();
+    for (int32_t h = window.top; h < window.bottom; ++h) {
+      for (int32_t w = window.left; w < window.right; ++w) {
+        const float* from = x + at(p, n, h, w);
+        for (int32_t c = 0; c < p.C; ++c) {
+          const float best = y[out + c];
+          // A NaN wins, as in PyTorch: a diverging run must be seen.
+          y[out + c] = from[c] > best || from[c] != from[c] ? from[c] : best;
+        }
+      }
+    }
+  });
+}
+
+void maxPool2dBackward(Arguments a, Pool* pool) {
+  const float* dy = a.floats();
+  const float* x = a.floats();
+  float* dx = a.floats();
+  const PoolShape p = readPoolShape(a);
+  clearImages(pool, p, dx);
+  eachWindow(pool, p, [&](int32_t n, const Window& window, int64_t out) {
+    for (int32_t c = 0; c < p.C; ++c) {
+      int64_t largest = at(p, n, window.top, window.left) + c;
+      for (int32_t h = window.top; h < window.bottom; ++h) {
+        for (int32_t w = window.left; w < window.right; ++w) {
+          const int64_t i = at(p, n, h, w) + c;
+          if (x[i] > x[largest] || x[i] != x[i]) largest = i;
+        }
+      }
+      dx[largest] += dy[out + c];
+    }
+  });
+}
+
+void avgPool2d(Arguments a, Pool* pool) {
+  const float* x = a.floats();
+  float* y = a.floats();
+  const PoolShape p = readPoolShape(a);
+  const float count = static_cast<float>(p.R * p.S);
+  eachWindow(pool, p, [&](int32_t n, const Window& window, int64_t out) {
+    for (int32_t c = 0; c < p.C; ++c) y[out + c] = 0.0f;
+    for (int32_t h = window.top; h < window.bottom; ++h) {
+      for (int32_t w = window.left; w < window.right; ++w) {
+        const float* from = x + at(p, n, h, w);
+        for (int32_t c = 0; c < p.C; ++c) y[out + c] += from[c];
+      }
+    }
+    for (int32_t c = 0; c < p.C; ++c) y[out + c] /= count;
+  });
+}
+
+void avgPool2dBackward(Arguments a, Pool* pool) {
+  const float* dy = a.floats();
+  float* dx = a.floats();
+  const PoolShape p = readPoolShape(a);
+  const float count = static_cast<float>(p.R * p.S);
+  clearImages(pool, p, dx);
+  eachWindow(pool, p, [&](int32_t n, const Window& window, int64_t out) {
+    for (int32_t h = window.top; h < window.bottom; ++h) {
+      for (int32_t w = window.left; w < window.right; ++w) {
+        float* to = dx + at(p, n, h, w);
+        for (int32_t c = 0; c < p.C; ++c) to[c] += dy[out + c] / count;
+      }
+    }
+  });
+}
+
+}  // namespace plusx::PLUSX_ISA

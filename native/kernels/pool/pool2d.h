@@ -1,0 +1,16 @@
+// Max and average pooling over R×S windows of (N, H, W, C), and their gradients.
+//
+// The largest value's first place in row-major order takes the gradient; padding never wins.
+// Averages divide by R·S, the zeros of the padding counted in.
+#pragma once
+#include "../../executor/program.h"
+#include "../../simd/vector.h"
+
+namespace plusx::PLUSX_ISA {
+
+void maxPool2d(Arguments arguments, Pool* pool);
+void maxPool2dBackward(Arguments arguments, Pool* pool);
+void avgPool2d(Arguments arguments, Pool* pool);
+void avgPool2dBackward(Arguments arguments, Pool* pool);
+
+}  // namespace plusx::PLUSX_ISA

@@ -1,0 +1,206 @@
+/**
+ * A Plan as the flat list of 32-bit integers that native/executor runs, natively and as WASM.
+ *
+ * Each step is [opcode, number of arguments, arguments…]; a slot is its offset in units of 64
+ * bytes, -1 for none; a float is its bits. native/executor/program.h has the same order of kinds,
+ * and each kernel reads its arguments in the order of its row here.
+ */
+import { PlusxError } from '../errors.js';
+import { elementCount } from '../graph/graph.js';
+import { weightPartials, type ConvSizes } from '../plan/algorithms.js';
+import { slotAlignment, type Plan, type Slot, type StepKind, type StepOf } from '../plan/plan.js';
+
+type Argument = Slot | null | number | { readonly float: number };
+
+const float = (value: number) => ({ float: value });
+
+const rows: { readonly [Kind in StepKind]: (step: StepOf<Kind>) => readonly Argument[] } = {
+  normalizeImage: ({ x, y, mean, std }) => {
+    const C = mean.length;
+    return [x, y, elementCount(x.shape) / C, C, ...mean.map(float), ...std.map(float)];
+  },
+  conv2d: (step) => [
+    step.x,
+    step.weight,
+    step.y,
+    step.workspace,
+    ...convolution(step.x, step.y, step.weight, step),
+  ],
+  conv2dBackwardInput: (step) => [
+    step.dy,
+    step.weight,
+    step.dx,
+    step.workspace,
+    ...convolution(step.dx, step.dy, step.weight, step),
+  ],
+  conv2dBackwardWeight: (step) => [
+    step.x,
+    step.dy,
+    step.dweight,
+    step.workspace,
+    ...convolution(step.x, step.dy, step.dweight, step),
+    weightPartials(convolutionSizes(step.x, step.dy, step.dweight)),
+  ],
+  matmul: ({ a, b, y, transposeA, transposeB }) => [
+    a,
+    b,
+    y,
+    ...y.shape,
+    a.shape[transposeA ? 0 : 1]!,
+    Number(transposeA),
+    Number(transposeB),
+  ],
+  addBias: ({ x, bias, y }) => [x, bias, y, ...rowsAndChannels(x)],
+  sumToChannels: ({ dy, dbias }) => [dy, dbias, ...rowsAndChannels(dy)],
+  batchNorm: (s) => [
+    s.x,
+    s.weight,
+    s.bias,
+    s.runningMean,
+    s.runningVar,
+    s.y,
+    s.mean,
+    s.invStd,
+    ...rowsAndChannels(s.x),
+    float(s.momentum),
+    float(s.eps),
+  ],
+  batchNormInference: (s) => [
+    s.x,
+    s.weight,
+    s.bias,
+    s.runningMean,
+    s.runningVar,
+    s.y,
+    ...rowsAndChannels(s.x),
+    float(s.eps),
+  ],
+  batchNormBackward: (s) => [
+    s.dy,
+    s.x,
+    s.weight,
+    s.mean,
+    s.invStd,
+    s.dx,
+    s.dweight,
+    s.dbias,
+    ...rowsAndChannels(s.x),
+  ],
+  relu: ({ x, y }) => [x, y, elementCount(x.shape)],
+  reluBackward: ({ dy, y, dx }) => [dy, y, dx, elementCount(dy.shape)],
+  add: ({ a, b, y }) => [a, b, y, elementCount(y.shape)],
+  maxPool2d: (s) => [s.x, s.y, ...pooling(s.x, s.y, s)],
+  maxPool2dBackward: (s) => [s.dy, s.x, s.dx, ...pooling(s.dx, s.dy, s)],
+  avgPool2d: (s) => [s.x, s.y, ...pooling(s.x, s.y, s)],
+  avgPool2dBackward: (s) => [s.dy, s.dx, ...pooling(s.dx, s.dy, s)],
+  nhwcToNchw: ({ x, y }) => {
+    const [N, H, W, C] = x.shape as [number, number, number, number];
+    return [x, y, N, H * W, C];
+  },
+  nchwToNhwc: ({ x, y }) => {
+    const [N, C, H, W] = x.shape as [number, number, number, number];
+    return [x, y, N, C, H * W];
+  },
+  softmaxCrossEntropy: ({ logits, labels, loss }) => [logits, labels, loss, ...logits.shape],
+  softmaxCrossEntropyBackward: ({ dloss, logits, labels, dlogits }) => [
+    dloss,
+    logits,
+    labels,
+    dlogits,
+    ...logits.shape,
+  ],
+  fill: ({ y, value }) => [y, elementCount(y.shape), float(value)],
+  sgd: (s) => [
+    s.parameter,
+    s.dparameter,
+    s.velocity,
+    s.hyper,
+    elementCount(s.parameter.shape),
+    float(s.momentum),
+    float(s.weightDecay),
+    Number(s.nesterov),
+  ],
+  adamW: (s) => [
+    s.parameter,
+    s.dparameter,
+    s.m,
+    s.v,
+    s.hyper,
+    elementCount(s.parameter.shape),
+    float(s.beta1),
+    float(s.beta2),
+    float(s.eps),
+    float(s.weightDecay),
+  ],
+};
+
+/** The kinds in the order of their opcodes. */
+export const opcodes: readonly StepKind[] = Object.keys(rows) as StepKind[];
+
+/** Encodes all steps of a plan. */
+export function encodeProgram(plan: Plan): Int32Array {
+  const words = plan.steps.flatMap((step) => {
+    const row = rows[step.kind] as (step: StepOf<never>) => readonly Argument[];
+    const encoded = row(step as never).map(word);
+    return [opcodes.indexOf(step.kind), encoded.length, ...encoded];
+  });
+  return Int32Array.from(words);
+}
+
+const bits = new DataView(new ArrayBuffer(4));
+
+function word(argument: Argument): number {
+  if (argument === null) return -1;
+  if (typeof argument === 'number') {
+    if (argument === (argument | 0)) return argument;
+    throw new PlusxError(
+      'too-large',
+      `a tensor of ${argument} elements is more than this engine addresses (2^31 - 1); ` +
+        'use a smaller batch or smaller images',
+    );
+  }
+  if ('float' in argument) {
+    bits.setFloat32(0, argument.float);
+    return bits.getInt32(0);
+  }
+  return argument.offset / slotAlignment;
+}
+
+function rowsAndChannels(x: Slot): [number, number] {
+  const C = x.shape.at(-1)!;
+  return [elementCount(x.shape) / C, C];
+}
+
+function convolutionSizes(x: Slot, y: Slot, weight: Slot): ConvSizes {
+  const [N, H, W, C] = x.shape as [number, number, number, number];
+  const [, OH, OW, K] = y.shape as [number, number, number, number];
+  const [, R, S] = weight.shape as [number, number, number, number];
+  return { N, H, W, C, K, R, S, OH, OW };
+}
+
+/** What the kernels' scratch memory can hold. */
+const maxTaps = 1024;
+const maxReduction = 50_000;
+
+function convolution(x: Slot, y: Slot, weight: Slot, step: { stride: number; padding: number }) {
+  const { N, H, W, C, K, R, S, OH, OW } = convolutionSizes(x, y, weight);
+  if (R * S > maxTaps || R * S * Math.max(C, K) > maxReduction) {
+    throw new PlusxError(
+      'too-large',
+      `conv2d: a filter of ${R}×${S}×${Math.max(C, K)} is more than this engine computes ` +
+        `(${maxTaps} taps, ${maxReduction} values)`,
+    );
+  }
+  return [N, H, W, C, K, R, S, OH, OW, step.stride, step.padding];
+}
+
+function pooling(
+  x: Slot,
+  y: Slot,
+  window: { kernelHeight: number; kernelWidth: number; stride: number; padding: number },
+): number[] {
+  const [N, H, W, C] = x.shape as [number, number, number, number];
+  const [, OH, OW] = y.shape as [number, number, number, number];
+  const { kernelHeight, kernelWidth, stride, padding } = window;
+  return [N, H, W, C, OH, OW, kernelHeight, kernelWidth, stride, padding];
+}
