@@ -1,0 +1,220 @@
+/** What a training run is told, hears back and returns: types only, shared by every caller. */
+import type { DeviceChoice } from '../backend/devices.js';
+import type { Stem } from '../models/resnet.js';
+import type { ConfusionMatrix } from './metrics.js';
+
+/** How a rate develops over a run: at `lr` throughout, or along half a cosine down to 0. */
+export type ScheduleName = 'constant' | 'cosine';
+
+export type OptimizerName = 'sgd' | 'adamw';
+
+/** Whether a photograph is turned as its EXIF orientation says (torchvision does not). */
+export type ExifChoice = 'honour' | 'ignore';
+
+/** Every field may be left out but `folder`, which a resumed run knows itself. */
+export interface TrainOptions {
+  /** `train/<class>/…` with `val/` or `test/`, or just `<class>/…` (see `valSplit`). */
+  readonly folder?: string | undefined;
+  /** Default `resnet18`. */
+  readonly model?: string | undefined;
+  /** Default: the model's own, `conv7x7`. */
+  readonly stem?: Stem | undefined;
+  /** Side S of the square images in pixels: Resize(round(S·256/224)), CenterCrop(S). Default 224. */
+  readonly imageSize?: number | undefined;
+  /** Default 10. On resume it may be raised. */
+  readonly epochs?: number | undefined;
+  /** Images a step. Default 8. */
+  readonly batchSize?: number | undefined;
+  /** The learning rate, after warm-up. Default 0.01 with sgd, 0.001 with adamw. */
+  readonly lr?: number | undefined;
+  /** Of sgd. Default 0. */
+  readonly momentum?: number | undefined;
+  /** Default 0 with sgd, 0.01 with adamw. */
+  readonly weightDecay?: number | undefined;
+  /** Default `sgd`. */
+  readonly optimizer?: OptimizerName | undefined;
+  /** Default `constant`. */
+  readonly schedule?: ScheduleName | undefined;
+  /** Epochs, also fractional, over which the rate rises linearly from 0. Default 0. */
+  readonly warmupEpochs?: number | undefined;
+  /** Of weights, order of images and split. A whole number. Default 0. */
+  readonly seed?: number | undefined;
+  /** Default `auto`. */
+  readonly device?: DeviceChoice | undefined;
+  /** Default: the processors that this process may use. */
+  readonly threads?: number | undefined;
+  /** The run folder. Default `runs/<date-time>`. */
+  readonly out?: string | undefined;
+  /**
+   * A run folder or a checkpoint in one, to continue from; `true` for the run in `out`. Options
+   * that are not given are the run's own; one that would change its result is refused.
+   */
+  readonly resume?: string | boolean | undefined;
+  /** Steps between checkpoints; one is also written at each epoch's end. Default 100. */
+  readonly checkpointEvery?: number | undefined;
+  /** Steps between lines in metrics.jsonl. Default 10. */
+  readonly logEvery?: number | undefined;
+  /** Share of images held out, class by class, where there is no `val/` or `test/`. Default 0.1. */
+  readonly valSplit?: number | undefined;
+  /** Goes on without images that cannot be read. Default false. */
+  readonly skipBad?: boolean | undefined;
+  /** Default `honour`. */
+  readonly exif?: ExifChoice | undefined;
+  /** Once aborted, the current step is finished, a checkpoint saved and the run returns. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Called in order, each before the run goes on. */
+export interface TrainEvents {
+  /** Once, before the first step. */
+  readonly start?: (event: StartEvent) => void;
+  readonly step?: (event: StepEvent) => void;
+  /** While validating; from the first image to the last. */
+  readonly validation?: (event: ValidationEvent) => void;
+  /** After the validation of each epoch. */
+  readonly epoch?: (event: EpochEvent) => void;
+  readonly checkpoint?: (event: CheckpointEvent) => void;
+  /** What a person should know but need not act on: another device, images left out. */
+  readonly warning?: (event: WarningEvent) => void;
+}
+
+export interface SkippedImage {
+  readonly path: string;
+  readonly reason: string;
+}
+
+export interface StartEvent {
+  /** Where the run is kept. */
+  readonly run: string;
+  readonly model: string;
+  readonly stem: Stem | null;
+  /** Trained numbers. */
+  readonly parameters: number;
+  readonly classes: readonly string[];
+  /** As many as `classes`. */
+  readonly trainImagesPerClass: readonly number[];
+  readonly valImagesPerClass: readonly number[];
+  readonly imageSize: number;
+  readonly batchSize: number;
+  readonly epochs: number;
+  readonly stepsPerEpoch: number;
+  /** Floating-point operations, a multiply-add counted as two. */
+  readonly flopsPerStep: number;
+  readonly peakMemoryBytes: number;
+  readonly device: string;
+  readonly deviceDescription: string;
+  readonly threads: number;
+  /** Of a whole run, from two steps measured on throw-away weights. */
+  readonly estimatedSeconds: number;
+  readonly skipped: readonly SkippedImage[];
+  /** Steps done before, 0 unless resumed. */
+  readonly resumedAtStep: number;
+  readonly seed: number;
+  /** All options as they stand after defaults. */
+  readonly config: TrainConfig;
+}
+
+export interface StepEvent {
+  /** Counted from 1. */
+  readonly epoch: number;
+  readonly epochs: number;
+  /** Within the epoch, from 1. */
+  readonly step: number;
+  readonly steps: number;
+  /** Within the run, from 1. */
+  readonly globalStep: number;
+  readonly totalSteps: number;
+  /** Mean cross-entropy of this batch. */
+  readonly loss: number;
+  /** Means over the images of this epoch so far. */
+  readonly runningLoss: number;
+  readonly runningTop1: number;
+  readonly lr: number;
+  readonly imagesPerSecond: number;
+  /** Of the run, validation included. */
+  readonly remainingSeconds: number;
+}
+
+export interface ValidationEvent {
+  readonly epoch: number;
+  /** Images done. */
+  readonly images: number;
+  readonly total: number;
+}
+
+/** One epoch as metrics.jsonl holds it. `val…` are null where no image is held out. */
+export interface EpochResult {
+  readonly epoch: number;
+  readonly globalStep: number;
+  readonly lr: number;
+  readonly trainLoss: number;
+  readonly trainTop1: number;
+  readonly valLoss: number | null;
+  /** Share of held-out images, 0 to 1. */
+  readonly valTop1: number | null;
+}
+
+export interface EpochEvent extends EpochResult {
+  readonly epochs: number;
+  readonly seconds: number;
+  /** Whether it is the best so far and was kept as best.safetensors. */
+  readonly best: boolean;
+  /** Rows: true class, columns: predicted class. Null without held-out images. */
+  readonly confusion: ConfusionMatrix | null;
+}
+
+export interface CheckpointEvent {
+  readonly path: string;
+  readonly globalStep: number;
+  readonly kind: 'last' | 'best';
+}
+
+export interface WarningEvent {
+  /** `device-changed`, `images-skipped`, `run-restarted`, `device`. */
+  readonly code: string;
+  readonly message: string;
+}
+
+export interface TrainSummary {
+  readonly status: 'finished' | 'interrupted';
+  readonly run: string;
+  readonly last: string;
+  /** Null as long as no epoch has been validated. */
+  readonly best: string | null;
+  readonly bestEpoch: number | null;
+  readonly bestTop1: number | null;
+  readonly epochs: readonly EpochResult[];
+  readonly globalStep: number;
+  readonly totalSteps: number;
+  readonly classes: readonly string[];
+  readonly seconds: number;
+  readonly device: string;
+  readonly parameters: number;
+  readonly skipped: readonly SkippedImage[];
+  /** How to go on, when interrupted. */
+  readonly resume: { readonly run: string; readonly command: string } | null;
+}
+
+/** All options of a run as they stand after defaults; what config.json and checkpoints hold. */
+export interface TrainConfig {
+  readonly folder: string;
+  readonly model: string;
+  readonly stem: Stem | null;
+  readonly imageSize: number;
+  readonly epochs: number;
+  readonly batchSize: number;
+  readonly lr: number;
+  readonly momentum: number;
+  readonly weightDecay: number;
+  readonly optimizer: OptimizerName;
+  readonly schedule: ScheduleName;
+  readonly warmupEpochs: number;
+  readonly seed: number;
+  readonly device: DeviceChoice;
+  readonly threads: number | null;
+  readonly checkpointEvery: number;
+  readonly logEvery: number;
+  readonly valSplit: number;
+  readonly skipBad: boolean;
+  readonly exif: ExifChoice;
+}
