@@ -61,7 +61,7 @@ inline const float* source(const Gather& g, const GridPixel& pixel, int32_t tap)
 // reduction; the kernel reads them with one pointer and constant displacements.
 void packTile(const Gather& g, GridPixel pixel, int32_t count, int32_t reduction, float* tile) {
   const bool wholeChunks = g.inC % kChunk == 0;
-  if (!wholeChunks || count < kTilePixels) {
+  if (!wholeChunks || count < kTilePixels || g.taps == 0) {
     __builtin_memset(tile, 0, sizeof(float) * reduction * kTilePixels);
   }
   for (int32_t t = 0; t < count; ++t, advance(pixel, g)) {

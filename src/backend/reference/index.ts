@@ -4,9 +4,10 @@
  * Sums are kept in float64 and rounded once, on the store. It chooses no algorithm and no
  * workspace: it computes each step by its definition in plan.ts.
  */
-import { elementCount, type DType } from '../../graph/graph.js';
+import { elementCount } from '../../graph/graph.js';
 import type { Plan, Slot } from '../../plan/plan.js';
 import type { Backend, Executable, TensorData } from '../backend.js';
+import { arrayTypes, expectData, expectSameState } from '../transfer.js';
 import { runStep } from './steps.js';
 
 /** One arena, shared by the executables of one model. */
@@ -36,10 +37,6 @@ export class Arena {
   }
 }
 
-const arrayTypes: Readonly<
-  Record<DType, new (buffer: ArrayBuffer, offset: number, length: number) => TensorData>
-> = { f32: Float32Array, u8: Uint8Array, i32: Int32Array };
-
 class ReferenceExecutable implements Executable {
   constructor(
     readonly plan: Plan,
@@ -48,9 +45,8 @@ class ReferenceExecutable implements Executable {
 
   async run(inputs: Readonly<Record<string, TensorData>>): Promise<void> {
     for (const [name, slot] of Object.entries(this.plan.inputs)) {
-      const data = inputs[name];
-      if (!data) throw new Error(`internal: input ${name} is missing`);
-      await this.write(slot, data);
+      expectData(name, slot, inputs[name]);
+      this.arena.view(slot).set(inputs[name]!);
     }
     for (const step of this.plan.steps) {
       runStep(step, this.arena);
@@ -64,14 +60,8 @@ class ReferenceExecutable implements Executable {
   }
 
   write(slot: Slot, data: TensorData): Promise<void> {
-    const target = this.arena.view(slot);
-    if (target.constructor !== data.constructor || target.length !== data.length) {
-      throw new Error(
-        `internal: a slot holds ${target.constructor.name}(${target.length}), ` +
-          `got ${data.constructor.name}(${data.length})`,
-      );
-    }
-    target.set(data);
+    expectData('a slot', slot, data);
+    this.arena.view(slot).set(data);
     return Promise.resolve();
   }
 
@@ -90,9 +80,7 @@ export function openReference(): Backend {
     capabilities: { convAlgorithms: ['direct'] },
     compile(plan, sharing) {
       const arena = sharing instanceof ReferenceExecutable ? sharing.arena : new Arena();
-      if (sharing && JSON.stringify(sharing.plan.state) !== JSON.stringify(plan.state)) {
-        throw new Error('internal: plans with different states cannot share an arena');
-      }
+      if (sharing) expectSameState(sharing.plan, plan);
       arena.reserve(plan.arenaBytes);
       return Promise.resolve(new ReferenceExecutable(plan, arena));
     },
