@@ -9,7 +9,6 @@ import type { Parameter } from '../nn/parameter.js';
 import { compilePlan, layOutState } from '../plan/compile.js';
 import type { Plan, Slot, StateLayout } from '../plan/plan.js';
 import { initialValues } from './initialize.js';
-import type { Optimizer } from './optimizers.js';
 import { fromFileLayout, toFileLayout, type StateDict } from './state-dict.js';
 import { evaluationGraph, trainingGraph, type TrainingGraphOptions } from './training-graph.js';
 
