@@ -23,6 +23,6 @@ const table: StepTable<StepKind> = {
 };
 
 export function runStep<Kind extends StepKind>(step: StepOf<Kind>, arena: Arena): void {
-  const run = table[step.kind as Kind];
+  const run = table[step.kind];
   run(step, arena);
 }
