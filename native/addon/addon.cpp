@@ -14,7 +14,7 @@
 #include <thread>
 #include <vector>
 
-#include "../executor/executor.h"
+#include "executor/executor.h"
 #if defined(__unix__) || defined(__APPLE__)
 #include <sys/mman.h>
 #endif

@@ -8,8 +8,8 @@
 // Source for the register tiling: Goto and van de Geijn 2008, Anatomy of High-Performance Matrix
 // Multiplication; for packing only the broadcast side by 16 channels: see gather.h.
 #pragma once
-#include "../../executor/program.h"
-#include "../../simd/vector.h"
+#include "executor/program.h"
+#include "simd/vector.h"
 
 namespace plusx::PLUSX_ISA {
 

@@ -1,7 +1,7 @@
 // Steps that treat every element alike; the output may be an input's own memory.
 #pragma once
-#include "../../executor/program.h"
-#include "../../simd/vector.h"
+#include "executor/program.h"
+#include "simd/vector.h"
 
 namespace plusx::PLUSX_ISA {
 

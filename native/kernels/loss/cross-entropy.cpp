@@ -1,6 +1,6 @@
 #include "cross-entropy.h"
 
-#include "../../simd/math.h"
+#include "simd/math.h"
 
 namespace plusx::PLUSX_ISA {
 

@@ -5,7 +5,7 @@
 //
 // In fp64, the row's maximum subtracted first. Labels are below K: the caller has checked.
 #pragma once
-#include "../../executor/program.h"
+#include "executor/program.h"
 
 namespace plusx::PLUSX_ISA {
 

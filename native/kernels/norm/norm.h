@@ -4,8 +4,8 @@
 // in the order of the blocks: the same bits with any number of threads. The variance is computed
 // around the mean in a second pass (no cancellation).
 #pragma once
-#include "../../executor/program.h"
-#include "../../simd/vector.h"
+#include "executor/program.h"
+#include "simd/vector.h"
 
 namespace plusx::PLUSX_ISA {
 

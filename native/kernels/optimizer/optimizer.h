@@ -1,6 +1,6 @@
 // Optimizer updates in place; the equations stand at the steps `sgd` and `adamW` of plan.ts.
 #pragma once
-#include "../../executor/program.h"
+#include "executor/program.h"
 
 namespace plusx::PLUSX_ISA {
 

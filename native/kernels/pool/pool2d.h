@@ -3,8 +3,8 @@
 // The largest value's first place in row-major order takes the gradient; padding never wins.
 // Averages divide by R·S, the zeros of the padding counted in.
 #pragma once
-#include "../../executor/program.h"
-#include "../../simd/vector.h"
+#include "executor/program.h"
+#include "simd/vector.h"
 
 namespace plusx::PLUSX_ISA {
 

@@ -84,7 +84,7 @@ async function compile(compiler: string, scratch: string): Promise<string> {
   const object = async (source: string, name: string, extra: readonly string[]) => {
     const output = path.join(scratch, `${name}.o`);
     const input = path.join(native, source);
-    await compilerRun(compiler, [...flags, ...extra, '-c', input, '-o', output]);
+    await compilerRun(compiler, [...flags, `-I${native}`, ...extra, '-c', input, '-o', output]);
     return output;
   };
   const sets = kernelTargets[process.arch] ?? { generic: [] };

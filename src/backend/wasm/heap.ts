@@ -1,0 +1,70 @@
+/** Gives out pieces of a WebAssembly memory: first fit, neighbours joined again when freed. */
+import { PlusxError } from '../../errors.js';
+import { roundUp } from '../../plan/algorithms.js';
+import { slotAlignment } from '../../plan/plan.js';
+
+interface Piece {
+  start: number;
+  end: number;
+}
+
+export class Heap {
+  private readonly free: Piece[] = [];
+
+  /** Hands out addresses from `base` on. */
+  constructor(
+    private readonly memory: WebAssembly.Memory,
+    private base: number,
+  ) {
+    this.base = roundUp(base, slotAlignment);
+  }
+
+  /** The address of `bytes` zeroed bytes, aligned to a slot; throws `out-of-memory`. */
+  allocate(bytes: number): number {
+    const size = roundUp(bytes, slotAlignment);
+    const piece = this.free.find(({ start, end }) => end - start >= size);
+    const address = piece ? piece.start : this.extend(size);
+    if (piece) {
+      piece.start += size;
+      if (piece.start === piece.end) this.free.splice(this.free.indexOf(piece), 1);
+      new Uint8Array(this.memory.buffer, address, size).fill(0);
+    }
+    return address;
+  }
+
+  /** Takes back what `allocate(bytes)` gave. */
+  release(address: number, bytes: number): void {
+    this.free.push({ start: address, end: address + roundUp(bytes, slotAlignment) });
+    this.free.sort((a, b) => a.start - b.start);
+    for (let i = this.free.length - 1; i > 0; i--) {
+      if (this.free[i - 1]!.end !== this.free[i]!.start) continue;
+      this.free[i - 1]!.end = this.free[i]!.end;
+      this.free.splice(i, 1);
+    }
+    const last = this.free.at(-1);
+    if (last && last.end === this.base) {
+      // The highest piece goes back to the untouched part; it must be zero when it comes again.
+      new Uint8Array(this.memory.buffer, last.start, last.end - last.start).fill(0);
+      this.base = last.start;
+      this.free.pop();
+    }
+  }
+
+  private extend(size: number): number {
+    const address = this.base;
+    const available = this.memory.buffer.byteLength - address;
+    if (size > available) throw outOfMemory(size, available);
+    this.base += size;
+    return address;
+  }
+}
+
+function outOfMemory(needed: number, available: number): PlusxError {
+  const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(2)} GB`;
+  return new PlusxError(
+    'out-of-memory',
+    `this run needs ${gigabytes(needed)}, WebAssembly has at most ${gigabytes(available)} left; ` +
+      'use a smaller batch, smaller images, or the native engine ("npx plusx build-native")',
+    { needed, available },
+  );
+}

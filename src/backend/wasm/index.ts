@@ -1,0 +1,190 @@
+/**
+ * The WASM backend: the native engine's C++ sources as WebAssembly SIMD, on worker threads that
+ * share one memory. Needs no compiler; the event loop stays free.
+ */
+import { readFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { PlusxError } from '../../errors.js';
+import { elementCount } from '../../graph/graph.js';
+import { packageRoot } from '../../package-root.js';
+import type { Plan, Slot } from '../../plan/plan.js';
+import type { Backend, Executable, TensorData } from '../backend.js';
+import { encodeProgram } from '../program.js';
+import { arrayTypes, expectData, expectSameState } from '../transfer.js';
+import { Heap } from './heap.js';
+import { instantiate } from './protocol.js';
+import { WasmThreads } from './threads.js';
+
+export interface WasmOptions {
+  /** Default: the processors that this process may use. */
+  readonly threads?: number;
+}
+
+const stackBytes = 2 ** 20;
+const pageBytes = 65536;
+
+/**
+ * All of the memory is asked for at once: pages that nothing touches cost nothing, and in V8 a
+ * thread that sleeps inside WebAssembly does not learn that a shared memory has grown. Smaller
+ * sizes follow for systems that promise no more than they have.
+ */
+const memoryBytes = [4, 2, 1, 0.5].map((gibibytes) => gibibytes * 2 ** 30);
+
+/** i8x16.relaxed_swizzle in a function: valid where the engine has relaxed SIMD. */
+const relaxedProbe = Uint8Array.of(
+  ...[0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 15, 1, 13, 0],
+  ...[65, 1, 253, 15, 65, 2, 253, 15, 253, 128, 2, 11],
+);
+
+/** Opens the WASM engine; throws `wasm-unavailable` where the module is missing. */
+export async function openWasm(options: WasmOptions = {}): Promise<Backend> {
+  const { threads = os.availableParallelism() } = options;
+  const relaxed = WebAssembly.validate(relaxedProbe);
+  const module = await compileModule(relaxed ? 'plusx-relaxed.wasm' : 'plusx.wasm');
+  const memory = allocateMemory();
+  const instance = instantiate(module, memory);
+  const heap = new Heap(memory, instance.__heap_base.value as number);
+  const pool = heap.allocate(instance.poolBytes(threads));
+  instance.poolInit(pool, threads);
+  const stacks = Array.from({ length: threads }, () => heap.allocate(stackBytes) + stackBytes);
+  const running = new WasmThreads({ module, memory, pool }, stacks);
+  const engine: Engine = { memory, heap, running };
+  const instructionSet = relaxed ? 'wasm128-relaxed' : 'wasm128';
+  return {
+    name: 'wasm',
+    description: `wasm (${instructionSet}, ${threads} ${threads === 1 ? 'thread' : 'threads'})`,
+    instructionSet,
+    threads,
+    capabilities: { convAlgorithms: ['gemm'] },
+    compile(plan, sharing) {
+      const shared = sharing instanceof WasmExecutable ? sharing.arena : undefined;
+      if (sharing) expectSameState(sharing.plan, plan);
+      const arena = shared ?? new WasmArena(engine);
+      arena.reserve(plan.arenaBytes);
+      return Promise.resolve(new WasmExecutable(engine, arena, plan));
+    },
+    dispose: () => running.stop(),
+  };
+}
+
+interface Engine {
+  readonly memory: WebAssembly.Memory;
+  readonly heap: Heap;
+  readonly running: WasmThreads;
+}
+
+/** Frees what the garbage collector found unused: users never do. */
+const released = new FinalizationRegistry<() => void>((release) => release());
+
+/** Memory of the executables of one model; offsets in plans count from its start. */
+class WasmArena {
+  private readonly piece = { address: 0, bytes: 0 };
+
+  constructor(private readonly engine: Engine) {
+    const { piece } = this;
+    released.register(this, () => releasePiece(engine.heap, piece));
+  }
+
+  get address(): number {
+    return this.piece.address;
+  }
+
+  /** Grows to at least `bytes`; what it held stays. */
+  reserve(bytes: number): void {
+    const { piece, engine } = this;
+    if (bytes <= piece.bytes) return;
+    const address = engine.heap.allocate(bytes);
+    const memory = new Uint8Array(engine.memory.buffer);
+    memory.copyWithin(address, piece.address, piece.address + piece.bytes);
+    releasePiece(engine.heap, piece);
+    piece.address = address;
+    piece.bytes = bytes;
+  }
+
+  /** A view of a slot's memory; stale once anything is allocated. */
+  view(slot: Slot): TensorData {
+    const { buffer } = this.engine.memory;
+    const start = this.address + slot.offset;
+    return new arrayTypes[slot.dtype](buffer, start, elementCount(slot.shape));
+  }
+
+  release(): void {
+    releasePiece(this.engine.heap, this.piece);
+  }
+}
+
+function releasePiece(heap: Heap, piece: { address: number; bytes: number }): void {
+  if (piece.bytes > 0) heap.release(piece.address, piece.bytes);
+  piece.bytes = 0;
+}
+
+class WasmExecutable implements Executable {
+  private readonly program: { readonly address: number; readonly length: number };
+
+  constructor(
+    private readonly engine: Engine,
+    readonly arena: WasmArena,
+    readonly plan: Plan,
+  ) {
+    const words = encodeProgram(plan);
+    const address = engine.heap.allocate(words.byteLength);
+    new Int32Array(engine.memory.buffer, address, words.length).set(words);
+    this.program = { address, length: words.length };
+    released.register(this, () => engine.heap.release(address, words.byteLength));
+  }
+
+  async run(inputs: Readonly<Record<string, TensorData>>): Promise<void> {
+    for (const [name, slot] of Object.entries(this.plan.inputs)) {
+      expectData(name, slot, inputs[name]);
+      this.arena.view(slot).set(inputs[name]!);
+    }
+    const { address: program, length } = this.program;
+    await this.engine.running.run({ program, length, arena: this.arena.address });
+  }
+
+  read(slot: Slot): Promise<TensorData> {
+    // A copy in memory of its own: views of shared memory cannot be handed to everyone.
+    return Promise.resolve(this.arena.view(slot).slice());
+  }
+
+  write(slot: Slot, data: TensorData): Promise<void> {
+    expectData('a slot', slot, data);
+    this.arena.view(slot).set(data);
+    return Promise.resolve();
+  }
+
+  dispose(): Promise<void> {
+    this.arena.release();
+    return Promise.resolve();
+  }
+}
+
+function allocateMemory(): WebAssembly.Memory {
+  for (const bytes of memoryBytes) {
+    const pages = bytes / pageBytes;
+    try {
+      return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    } catch {
+      continue;
+    }
+  }
+  const smallest = memoryBytes.at(-1)! / 2 ** 20;
+  throw new PlusxError(
+    'wasm-unavailable',
+    `the WASM engine is not available: the system gives no ${smallest} MiB of memory; ` +
+      'close other programs or raise the limit',
+  );
+}
+
+async function compileModule(name: string): Promise<WebAssembly.Module> {
+  const file = path.join(packageRoot().root, 'dist/wasm', name);
+  const bytes = await readFile(file).catch(() => {
+    throw new PlusxError(
+      'wasm-unavailable',
+      `the WASM engine is not available: ${file} is missing; reinstall plusx, ` +
+        'or in a checkout run "npm run build"',
+    );
+  });
+  return WebAssembly.compile(bytes);
+}
