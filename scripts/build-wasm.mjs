@@ -44,7 +44,9 @@ export async function buildWasm({ log = console.log } = {}) {
   if (existsSync(keyFile) && readFileSync(keyFile, 'utf8') === key) return;
 
   log('building the WASM engine (clang as an npm package, about a minute)');
-  const { runClang } = await import('@yowasp/clang');
+  const { runClang, runLLVM } = await import('@yowasp/clang');
+  // Loads the compiler, without its own report on that.
+  await runLLVM(null, {}, { fetchProgress: () => {} });
   mkdirSync(output, { recursive: true });
   for (const [name, extra] of Object.entries(variants)) {
     let messages = '';
@@ -58,7 +60,6 @@ export async function buildWasm({ log = console.log } = {}) {
       {
         stdout: print,
         stderr: print,
-        fetchProgress: () => {},
       },
     ).catch((error) => {
       throw new Error(`building ${name} failed: ${error.message}\n${messages}`);

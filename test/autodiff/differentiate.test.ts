@@ -30,7 +30,7 @@ const softmaxMinusOneHot = (logits: number[]) => {
 };
 
 function assertClose(actual: number[], expected: number[]): void {
-  actual.forEach((value, i) => assert.ok(Math.abs(value - expected[i]!) < 1e-6, `${actual}`));
+  actual.forEach((value, i) => assert.ok(Math.abs(value - expected[i]!) < 1e-6, actual.join(', ')));
 }
 
 test('gradients of a value that is used twice are summed', async () => {
