@@ -45,7 +45,8 @@ export async function writeFileAtomically(
     await syncFolder(dirname(path));
   } catch (error) {
     await rm(temporary, { force: true });
-    throw await explain(error, path, parts);
+    const needed = parts.reduce((sum, part) => sum + part.length, 0);
+    throw await explainWriteFailure(error, path, needed);
   }
 }
 
@@ -77,14 +78,14 @@ async function syncFolder(folder: string): Promise<void> {
 
 const outOfSpace = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
 
-async function explain(
+/** A failed write in a user's words, where the user can do something about it. */
+export async function explainWriteFailure(
   error: unknown,
   path: string,
-  parts: readonly Uint8Array[],
+  needed: number,
 ): Promise<unknown> {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   if (outOfSpace.has(code)) {
-    const needed = parts.reduce((sum, part) => sum + part.length, 0);
     const free = await freeBytes(dirname(path));
     const found = free === null ? '' : `, ${free} are free`;
     return new PlusxError(

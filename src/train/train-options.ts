@@ -1,5 +1,7 @@
 /** What a training run is told, hears back and returns: types only, shared by every caller. */
 import type { DeviceChoice } from '../backend/devices.js';
+import type { BadImage } from '../data/doctor.js';
+import type { ExifPolicy } from '../data/decode.js';
 import type { Stem } from '../models/resnet.js';
 import type { ConfusionMatrix } from './metrics.js';
 
@@ -7,9 +9,6 @@ import type { ConfusionMatrix } from './metrics.js';
 export type ScheduleName = 'constant' | 'cosine';
 
 export type OptimizerName = 'sgd' | 'adamw';
-
-/** Whether a photograph is turned as its EXIF orientation says (torchvision does not). */
-export type ExifChoice = 'honour' | 'ignore';
 
 /** Every field may be left out but `folder`, which a resumed run knows itself. */
 export interface TrainOptions {
@@ -59,13 +58,15 @@ export interface TrainOptions {
   /** Goes on without images that cannot be read. Default false. */
   readonly skipBad?: boolean | undefined;
   /** Default `honour`. */
-  readonly exif?: ExifChoice | undefined;
+  readonly exif?: ExifPolicy | undefined;
   /** Once aborted, the current step is finished, a checkpoint saved and the run returns. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /** Called in order, each before the run goes on. */
 export interface TrainEvents {
+  /** While every image is read once, before the start. */
+  readonly check?: (event: CheckEvent) => void;
   /** Once, before the first step. */
   readonly start?: (event: StartEvent) => void;
   readonly step?: (event: StepEvent) => void;
@@ -78,9 +79,10 @@ export interface TrainEvents {
   readonly warning?: (event: WarningEvent) => void;
 }
 
-export interface SkippedImage {
-  readonly path: string;
-  readonly reason: string;
+export interface CheckEvent {
+  /** Images looked at. */
+  readonly images: number;
+  readonly total: number;
 }
 
 export interface StartEvent {
@@ -106,7 +108,7 @@ export interface StartEvent {
   readonly threads: number;
   /** Of a whole run, from two steps measured on throw-away weights. */
   readonly estimatedSeconds: number;
-  readonly skipped: readonly SkippedImage[];
+  readonly skipped: readonly BadImage[];
   /** Steps done before, 0 unless resumed. */
   readonly resumedAtStep: number;
   readonly seed: number;
@@ -142,16 +144,16 @@ export interface ValidationEvent {
   readonly total: number;
 }
 
-/** One epoch as metrics.jsonl holds it. `val…` are null where no image is held out. */
+/** One epoch as metrics.jsonl holds it. */
 export interface EpochResult {
   readonly epoch: number;
   readonly globalStep: number;
   readonly lr: number;
   readonly trainLoss: number;
   readonly trainTop1: number;
-  readonly valLoss: number | null;
+  readonly valLoss: number;
   /** Share of held-out images, 0 to 1. */
-  readonly valTop1: number | null;
+  readonly valTop1: number;
 }
 
 export interface EpochEvent extends EpochResult {
@@ -159,8 +161,8 @@ export interface EpochEvent extends EpochResult {
   readonly seconds: number;
   /** Whether it is the best so far and was kept as best.safetensors. */
   readonly best: boolean;
-  /** Rows: true class, columns: predicted class. Null without held-out images. */
-  readonly confusion: ConfusionMatrix | null;
+  /** Rows: true class, columns: predicted class. */
+  readonly confusion: ConfusionMatrix;
 }
 
 export interface CheckpointEvent {
@@ -170,7 +172,7 @@ export interface CheckpointEvent {
 }
 
 export interface WarningEvent {
-  /** `device-changed`, `images-skipped`, `run-restarted`, `device`. */
+  /** `device`, `device-changed`, `images-skipped`, `run-restarted`, `schedule-stretched`. */
   readonly code: string;
   readonly message: string;
 }
@@ -190,7 +192,7 @@ export interface TrainSummary {
   readonly seconds: number;
   readonly device: string;
   readonly parameters: number;
-  readonly skipped: readonly SkippedImage[];
+  readonly skipped: readonly BadImage[];
   /** How to go on, when interrupted. */
   readonly resume: { readonly run: string; readonly command: string } | null;
 }
@@ -216,5 +218,5 @@ export interface TrainConfig {
   readonly logEvery: number;
   readonly valSplit: number;
   readonly skipBad: boolean;
-  readonly exif: ExifChoice;
+  readonly exif: ExifPolicy;
 }

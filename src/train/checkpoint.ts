@@ -1,0 +1,206 @@
+/**
+ * A checkpoint: one safetensors file with weights, running statistics and optimizer moments, and
+ * in its metadata all that is needed to go on with the run or to classify with it.
+ *
+ * Keys of weights are torchvision's, so that PyTorch loads it by `load_file` and
+ * `load_state_dict(…, strict=False)`; an optimizer's entries begin with `optimizer.`.
+ */
+import { z } from 'zod';
+import { Compose } from '../data/transforms.js';
+import { PlusxError } from '../errors.js';
+import type { AtomicFileSystem } from '../formats/atomic-file.js';
+import type { SafeTensor } from '../formats/safetensors.js';
+import { readSafetensors, writeSafetensors } from '../formats/safetensors-file.js';
+import { stems } from '../models/resnet.js';
+import { packageRoot } from '../package-root.js';
+import { trainConfigSchema } from './configure.js';
+import type { StateDict } from './state-dict.js';
+
+const formatVersion = 1;
+
+const epochSchema = z.object({
+  epoch: z.int(),
+  globalStep: z.int(),
+  lr: z.number(),
+  trainLoss: z.number(),
+  trainTop1: z.number(),
+  valLoss: z.number(),
+  valTop1: z.number(),
+});
+
+/** Where a run stands: after `batch` batches of epoch `epoch`, both counted from 0. */
+const progressSchema = z.object({
+  epoch: z.int().nonnegative(),
+  batch: z.int().nonnegative(),
+  globalStep: z.int().nonnegative(),
+  /** Of the current epoch. */
+  sums: z.object({ lossSum: z.number(), correct: z.int(), images: z.int() }),
+  epochs: z.array(epochSchema),
+  best: z.object({ epoch: z.int(), top1: z.number() }).nullable(),
+});
+
+export type Progress = z.infer<typeof progressSchema>;
+
+const deviceSchema = z.object({ name: z.string(), instructionSet: z.string() });
+
+const dataSchema = z.object({
+  trainImages: z.int(),
+  valImages: z.int(),
+  /** SHA-256 over class, name and place of every image. */
+  fingerprint: z.string(),
+});
+
+const modelSchema = z.object({ name: z.string(), stem: z.enum(stems).nullable() });
+
+const classesSchema = z.array(z.string()).min(1);
+
+/** What going on with a run needs beside the tensors. */
+export interface TrainingRecord {
+  readonly config: z.infer<typeof trainConfigSchema>;
+  readonly progress: Progress;
+  readonly device: z.infer<typeof deviceSchema>;
+  readonly data: z.infer<typeof dataSchema>;
+}
+
+export interface Checkpoint {
+  readonly model: z.infer<typeof modelSchema>;
+  /** By label. */
+  readonly classes: readonly string[];
+  readonly preprocessing: Compose;
+  /** Null in a checkpoint that only classifies. */
+  readonly training: TrainingRecord | null;
+  readonly state: StateDict;
+}
+
+/** Writes atomically; throws `disk-full` and leaves the file that was there. */
+export async function saveCheckpoint(
+  file: string,
+  checkpoint: Checkpoint,
+  fileSystem?: AtomicFileSystem,
+): Promise<void> {
+  const { model, classes, preprocessing, training, state } = checkpoint;
+  const metadata: Record<string, string> = {
+    format: 'pt',
+    'plusx.checkpoint': String(formatVersion),
+    'plusx.version': packageRoot().version,
+    'plusx.model': JSON.stringify(model),
+    'plusx.classes': JSON.stringify(classes),
+    'plusx.preprocessing': JSON.stringify(preprocessing),
+  };
+  for (const [key, value] of Object.entries(training ?? {})) {
+    metadata[`plusx.${key}`] = JSON.stringify(value);
+  }
+  await writeSafetensors(file, { tensors: toTensors(state), metadata }, fileSystem);
+}
+
+/** Reads a checkpoint; throws PlusxError `checkpoint-…` naming the file and what is wrong. */
+export async function loadCheckpoint(file: string): Promise<Checkpoint> {
+  const { tensors, metadata } = await readSafetensors(file);
+  const version = metadata['plusx.checkpoint'];
+  if (version === undefined) {
+    throw new PlusxError(
+      'checkpoint-foreign',
+      `${file} holds ${tensors.size} tensors, but no model name, classes and preprocessing: plusx ` +
+        'did not write it; name a checkpoint of "plusx train"',
+      { file },
+    );
+  }
+  if (version !== String(formatVersion)) {
+    throw new PlusxError(
+      'checkpoint-version',
+      `${file} is of checkpoint version ${version}, this plusx reads ${formatVersion}; use the ` +
+        `plusx that wrote it (${metadata['plusx.version'] ?? 'unknown'})`,
+      { file, version },
+    );
+  }
+  const read = <T>(key: string, schema: z.ZodType<T>) => readEntry(file, metadata, key, schema);
+  return {
+    model: read('model', modelSchema),
+    classes: read('classes', classesSchema),
+    preprocessing: readPreprocessing(file, metadata),
+    training:
+      metadata['plusx.progress'] === undefined
+        ? null
+        : {
+            config: read('config', trainConfigSchema),
+            progress: read('progress', progressSchema),
+            device: read('device', deviceSchema),
+            data: read('data', dataSchema),
+          },
+    state: toState(file, tensors),
+  };
+}
+
+/** Writes tensors alone, for models of one's own; `metadata` is kept beside them. */
+export async function saveWeights(
+  file: string,
+  state: StateDict,
+  metadata: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  await writeSafetensors(file, { tensors: toTensors(state), metadata });
+}
+
+/** The tensors of any safetensors file, ready for `Session.importState`. */
+export async function loadWeights(file: string): Promise<StateDict> {
+  return toState(file, (await readSafetensors(file)).tensors);
+}
+
+function toTensors(state: StateDict): Map<string, SafeTensor> {
+  return new Map(
+    Array.from(state, ([key, { shape, data }]) => [key, { dtype: 'F32', shape, data }]),
+  );
+}
+
+/** Whole numbers are counters of other programs (`num_batches_tracked`) and are passed over. */
+function toState(file: string, tensors: ReadonlyMap<string, SafeTensor>): StateDict {
+  const state: StateDict = new Map();
+  for (const [key, { shape, data }] of tensors) {
+    if (data instanceof Float32Array) state.set(key, { shape, data });
+    else if (data instanceof Float64Array) state.set(key, { shape, data: Float32Array.from(data) });
+  }
+  if (state.size === 0) {
+    throw new PlusxError(
+      'checkpoint-empty',
+      `${file} holds no weights (${tensors.size} tensors, none of F32); name a checkpoint of ` +
+        '"plusx train"',
+      { file },
+    );
+  }
+  return state;
+}
+
+function readEntry<T>(
+  file: string,
+  metadata: Readonly<Record<string, string>>,
+  key: string,
+  schema: z.ZodType<T>,
+): T {
+  const text = metadata[`plusx.${key}`];
+  let json: unknown;
+  try {
+    json = JSON.parse(text ?? '');
+  } catch {
+    throw unusable(file, key, text === undefined ? 'it is missing' : 'it is no JSON');
+  }
+  const parsed = schema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  throw unusable(file, key, z.prettifyError(parsed.error).replace(/\s+/g, ' '));
+}
+
+function readPreprocessing(file: string, metadata: Readonly<Record<string, string>>): Compose {
+  try {
+    return Compose.fromJSON(readEntry(file, metadata, 'preprocessing', z.unknown()));
+  } catch (error) {
+    if (!(error instanceof PlusxError) || error.code === 'checkpoint-metadata') throw error;
+    throw unusable(file, 'preprocessing', error.message);
+  }
+}
+
+function unusable(file: string, key: string, reason: string): PlusxError {
+  return new PlusxError(
+    'checkpoint-metadata',
+    `${file}: its metadata "plusx.${key}" is not usable: ${reason}; take another checkpoint of ` +
+      'the run',
+    { file, key, reason },
+  );
+}

@@ -1,0 +1,221 @@
+/**
+ * From options to a complete configuration: defaults, rules for each value, and what may change
+ * when a run goes on. Everything is checked here, before anything is read or written.
+ */
+import { closest } from 'fastest-levenshtein';
+import { z } from 'zod';
+import { deviceNames, type DeviceChoice } from '../backend/devices.js';
+import { PlusxError } from '../errors.js';
+import { stems } from '../models/resnet.js';
+import { modelNames } from '../models/registry.js';
+import { adamW, sgd, type Optimizer } from './optimizers.js';
+import type { TrainConfig, TrainOptions } from './train-options.js';
+
+const deviceChoices: readonly DeviceChoice[] = ['auto', ...deviceNames];
+
+/** The shape of a configuration in config.json and in checkpoints. */
+export const trainConfigSchema = z.object({
+  folder: z.string(),
+  model: z.string(),
+  stem: z.enum(stems).nullable(),
+  imageSize: z.int(),
+  epochs: z.int(),
+  batchSize: z.int(),
+  lr: z.number(),
+  momentum: z.number(),
+  weightDecay: z.number(),
+  optimizer: z.enum(['sgd', 'adamw']),
+  schedule: z.enum(['constant', 'cosine']),
+  warmupEpochs: z.number(),
+  seed: z.int(),
+  device: z.enum(['auto', 'native', 'wasm', 'reference']),
+  threads: z.int().nullable(),
+  checkpointEvery: z.int(),
+  logEvery: z.int(),
+  valSplit: z.number(),
+  skipBad: z.boolean(),
+  exif: z.enum(['honour', 'ignore']),
+}) satisfies z.ZodType<TrainConfig>;
+
+type ConfigKey = keyof TrainConfig;
+
+/** What is said of a run rather than of its result. */
+const callKeys = ['out', 'resume', 'signal'];
+
+const configKeys = Object.keys(trainConfigSchema.shape) as ConfigKey[];
+
+/** These may differ when a run goes on: none of them changes its steps. */
+const freeOnResume = new Set<ConfigKey>([
+  'folder',
+  'epochs',
+  'device',
+  'threads',
+  'checkpointEvery',
+  'logEvery',
+  'skipBad',
+]);
+
+/** The configuration of a new run. */
+export function configure(options: TrainOptions): TrainConfig {
+  expectKnownOptions(options);
+  const { folder, optimizer = 'sgd' } = options;
+  if (folder === undefined) {
+    throw new PlusxError('option', 'train: no folder is given; name a folder of photographs');
+  }
+  const defaults: TrainConfig = {
+    folder,
+    model: 'resnet18',
+    stem: null,
+    imageSize: 224,
+    epochs: 10,
+    batchSize: 8,
+    lr: optimizer === 'adamw' ? 0.001 : 0.01,
+    momentum: 0,
+    weightDecay: optimizer === 'adamw' ? 0.01 : 0,
+    optimizer: 'sgd',
+    schedule: 'constant',
+    warmupEpochs: 0,
+    seed: 0,
+    device: 'auto',
+    threads: null,
+    checkpointEvery: 100,
+    logEvery: 10,
+    valSplit: 0.1,
+    skipBad: false,
+    exif: 'honour',
+  };
+  const config = { ...defaults, ...givenOptions(options) };
+  expectValid(config);
+  return config;
+}
+
+/** The configuration of a run that goes on: its own, but for what is given anew. */
+export function configureResumed(stored: TrainConfig, options: TrainOptions): TrainConfig {
+  expectKnownOptions(options);
+  const given = givenOptions(options);
+  for (const key of configKeys) {
+    const value = given[key];
+    if (value === undefined || value === stored[key] || freeOnResume.has(key)) continue;
+    throw new PlusxError(
+      'resume-option',
+      `resume: ${key} is ${format(value)} now, the run was started with ${format(stored[key])}; ` +
+        'leave it out to go on with the run, or start a new one with another --out',
+      { key, given: value, stored: stored[key] },
+    );
+  }
+  const config = { ...stored, ...given };
+  expectValid(config);
+  if (config.epochs < stored.epochs) {
+    throw new PlusxError(
+      'resume-option',
+      `resume: epochs is ${config.epochs} now, the run was started with ${stored.epochs}; ` +
+        'it can be raised, not lowered',
+      { key: 'epochs', given: config.epochs, stored: stored.epochs },
+    );
+  }
+  return config;
+}
+
+export function optimizerOf({ optimizer, lr, momentum, weightDecay }: TrainConfig): Optimizer {
+  return optimizer === 'sgd' ? sgd({ lr, momentum, weightDecay }) : adamW({ lr, weightDecay });
+}
+
+function givenOptions(options: TrainOptions): Partial<TrainConfig> {
+  const given: Record<string, unknown> = {};
+  for (const key of configKeys) if (options[key] !== undefined) given[key] = options[key];
+  return given;
+}
+
+function expectKnownOptions(options: TrainOptions): void {
+  const known = [...configKeys, ...callKeys];
+  for (const key of Object.keys(options)) {
+    if (known.includes(key)) continue;
+    throw new PlusxError(
+      'unknown-option',
+      `train: option "${key}" is not known; did you mean "${closest(key, known)}"?`,
+      { key },
+    );
+  }
+}
+
+interface Rule {
+  readonly legal: (value: never) => boolean;
+  readonly wanted: string;
+}
+
+const oneOf = (names: readonly string[]): Rule => ({
+  legal: (value: string) => names.includes(value),
+  wanted: `one of ${names.join(', ')}`,
+});
+const whole = (least: number): Rule => ({
+  legal: (value: number) => Number.isSafeInteger(value) && value >= least,
+  wanted: `a whole number of at least ${least}`,
+});
+const between = (low: number, high: number): Rule => ({
+  legal: (value: number) => value >= low && value < high,
+  wanted: `at least ${low} and below ${high}`,
+});
+const aboveZero = (limit: number): Rule => ({
+  legal: (value: number) => value > 0 && value < limit,
+  wanted: limit === Infinity ? 'a finite number above 0' : `above 0 and below ${limit}`,
+});
+const notNegative: Rule = {
+  legal: (value: number) => value >= 0 && value < Infinity,
+  wanted: 'a finite number of at least 0',
+};
+const flag: Rule = { legal: (value) => typeof value === 'boolean', wanted: 'true or false' };
+const orNull = ({ legal, wanted }: Rule): Rule => ({
+  legal: (value) => value === null || legal(value),
+  wanted,
+});
+
+const rules: Readonly<Record<ConfigKey, Rule>> = {
+  folder: { legal: (value: string) => value !== '', wanted: 'the path of a folder' },
+  model: oneOf(modelNames),
+  stem: orNull(oneOf(stems)),
+  imageSize: {
+    legal: (value: number) => Number.isInteger(value) && value >= 1 && value <= 4096,
+    wanted: 'a whole number from 1 to 4096 pixels',
+  },
+  epochs: whole(1),
+  batchSize: whole(1),
+  lr: aboveZero(Infinity),
+  momentum: between(0, 1),
+  weightDecay: notNegative,
+  optimizer: oneOf(['sgd', 'adamw']),
+  schedule: oneOf(['constant', 'cosine']),
+  warmupEpochs: notNegative,
+  seed: whole(0),
+  device: oneOf(deviceChoices),
+  threads: orNull(whole(1)),
+  checkpointEvery: whole(1),
+  logEvery: whole(1),
+  valSplit: aboveZero(1),
+  skipBad: flag,
+  exif: oneOf(['honour', 'ignore']),
+};
+
+function expectValid(config: TrainConfig): void {
+  for (const key of configKeys) {
+    const { legal, wanted } = rules[key];
+    const value = config[key];
+    if (legal(value as never)) continue;
+    throw illegal(key, value, wanted);
+  }
+  const { optimizer, momentum, warmupEpochs, epochs } = config;
+  if (optimizer === 'adamw' && momentum !== 0) {
+    throw illegal('momentum', momentum, '0 with adamw, which has moments of its own');
+  }
+  if (warmupEpochs > epochs) {
+    throw illegal('warmupEpochs', warmupEpochs, `at most the number of epochs, ${epochs}`);
+  }
+}
+
+function illegal(key: ConfigKey, value: unknown, wanted: string): PlusxError {
+  return new PlusxError('option', `train: ${key} must be ${wanted}, got ${format(value)}`, {
+    key,
+    value,
+  });
+}
+
+const format = (value: unknown) => (typeof value === 'string' ? `"${value}"` : String(value));
