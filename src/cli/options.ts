@@ -1,0 +1,61 @@
+/** Options as the command line writes them: parsed strictly, refused with what was expected. */
+import { Option } from 'commander';
+import { closest } from 'fastest-levenshtein';
+import { PlusxError } from '../errors.js';
+
+/** A whole number of at least `least`. */
+export function wholeOption(flags: string, description: string, least = 1): Option {
+  return new Option(flags, description).argParser((text: string) => {
+    const value = Number(text);
+    if (text.trim() !== '' && Number.isSafeInteger(value) && value >= least) return value;
+    throw invalid(flags, `a whole number of at least ${least}`, text);
+  });
+}
+
+/** A number from `low` on, below `high`. */
+export function numberOption(flags: string, description: string, low = 0, high = Infinity): Option {
+  return new Option(flags, description).argParser((text: string) => {
+    const value = Number(text);
+    if (text.trim() !== '' && Number.isFinite(value) && value >= low && value < high) return value;
+    const range = high === Infinity ? `of at least ${low}` : `from ${low} to below ${high}`;
+    throw invalid(flags, `a number ${range}`, text);
+  });
+}
+
+/** One of several words. */
+export function choiceOption(
+  flags: string,
+  description: string,
+  choices: readonly string[],
+): Option {
+  return new Option(flags, `${description} (${choices.join(', ')})`).argParser((text: string) => {
+    if (choices.includes(text)) return text;
+    const wanted = `one of ${choices.join(', ')}`;
+    throw invalid(flags, wanted, `${text}"; did you mean "${closest(text, [...choices])}`);
+  });
+}
+
+function invalid(flags: string, expected: string, text: string): PlusxError {
+  const name = flags.split(/[ ,]/)[0];
+  return new PlusxError('usage', `${name}: expected ${expected}, got "${text}"`);
+}
+
+export const jsonOption = () =>
+  new Option('--json', 'print one JSON object a line on stdout, everything else on stderr');
+
+export const deviceOption = () =>
+  choiceOption('--device <name>', 'engine to run on; default auto', [
+    'auto',
+    'native',
+    'wasm',
+    'reference',
+  ]);
+
+export const threadsOption = () =>
+  wholeOption('--threads <n>', 'processors to use; default all of them');
+
+export const exifOption = (standard: string) =>
+  choiceOption('--exif <policy>', `whether to turn images as EXIF says; default ${standard}`, [
+    'honour',
+    'ignore',
+  ]);

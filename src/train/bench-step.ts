@@ -1,0 +1,116 @@
+/** Measures a training step on images made up in memory: the engine alone, without the loader. */
+import { openBackend, type DeviceChoice } from '../backend/devices.js';
+import { PlusxError } from '../errors.js';
+import { imagenet } from '../data/transforms.js';
+import { createModel } from '../models/registry.js';
+import type { Stem } from '../models/resnet.js';
+import { Random } from '../random/philox.js';
+import { sgd } from './optimizers.js';
+import { Session } from './session.js';
+
+export interface BenchStepOptions {
+  /** Default `resnet18`. */
+  readonly model?: string | undefined;
+  /** Default `conv3x3`. */
+  readonly stem?: Stem | undefined;
+  /** Side of the images in pixels. Default 64. */
+  readonly imageSize?: number | undefined;
+  /** Default 8. */
+  readonly batchSize?: number | undefined;
+  readonly device?: DeviceChoice | undefined;
+  readonly threads?: number | undefined;
+  /** Steps that are timed. Default 10. */
+  readonly steps?: number | undefined;
+  /** Steps before, which are not. Default 3. */
+  readonly warmup?: number | undefined;
+  readonly onNotice?: ((line: string) => void) | undefined;
+  /** After each step, warm-up included. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+}
+
+export interface StepTiming {
+  readonly model: string;
+  readonly stem: Stem;
+  readonly imageSize: number;
+  readonly batchSize: number;
+  readonly secondsPerStep: { readonly median: number; readonly min: number; readonly max: number };
+  /** By the median. */
+  readonly imagesPerSecond: number;
+  /** Floating-point operations a second by the median, a multiply-add counted as two. */
+  readonly flopsPerSecond: number;
+  /** Largest resident size of this process so far. */
+  readonly peakMemoryBytes: number;
+  /** The arena as planned before the run. */
+  readonly plannedMemoryBytes: number;
+  /** Resident size after a tenth of the steps and after all. */
+  readonly residentBytes: { readonly early: number; readonly late: number };
+  readonly steps: number;
+  readonly device: string;
+  readonly instructionSet: string;
+  readonly threads: number;
+}
+
+/** Times training steps (SGD, cross-entropy, two classes) after warm-up. */
+export async function benchStep(options: BenchStepOptions = {}): Promise<StepTiming> {
+  const { model = 'resnet18', stem = 'conv3x3', imageSize = 64, batchSize = 8 } = options;
+  const { steps = 10, warmup = 3, onProgress } = options;
+  if (!Number.isInteger(steps) || steps < 1) {
+    throw new PlusxError('option', `steps must be a whole number of at least 1, got ${steps}`);
+  }
+  const backend = await openBackend({
+    ...(options.device === undefined ? {} : { device: options.device }),
+    ...(options.threads === undefined ? {} : { threads: options.threads }),
+    ...(options.onNotice === undefined ? {} : { onNotice: options.onNotice }),
+  });
+  const sessionOptions = {
+    imageSize,
+    batchSize,
+    normalization: imagenet,
+    optimizer: sgd({ lr: 0.01 }),
+    seed: 0,
+  };
+  const network = createModel(model, { classes: 2, stem });
+  const forecast = Session.forecast(network, backend, sessionOptions);
+  const session = await Session.create(network, backend, sessionOptions);
+  const batch = randomBatch(batchSize, imageSize);
+
+  const seconds: number[] = [];
+  let early = 0;
+  for (let i = 0; i < warmup + steps; i++) {
+    const start = performance.now();
+    await session.step(batch);
+    if (i >= warmup) seconds.push((performance.now() - start) / 1000);
+    if (seconds.length === Math.max(1, Math.floor(steps / 10))) early ||= process.memoryUsage.rss();
+    onProgress?.(i + 1, warmup + steps);
+  }
+  const late = process.memoryUsage.rss();
+  await session.dispose();
+  await backend.dispose();
+
+  const sorted = [...seconds].sort((a, b) => a - b);
+  const median = (sorted[(steps - 1) >> 1]! + sorted[steps >> 1]!) / 2;
+  return {
+    model,
+    stem,
+    imageSize,
+    batchSize,
+    secondsPerStep: { median, min: sorted[0]!, max: sorted.at(-1)! },
+    imagesPerSecond: batchSize / median,
+    flopsPerSecond: forecast.flopsPerStep / median,
+    peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
+    plannedMemoryBytes: forecast.peakMemoryBytes,
+    residentBytes: { early, late },
+    steps,
+    device: backend.name,
+    instructionSet: backend.instructionSet,
+    threads: backend.threads,
+  };
+}
+
+function randomBatch(batchSize: number, imageSize: number) {
+  const random = new Random(0, 'bench');
+  const images = Uint8Array.from({ length: batchSize * imageSize ** 2 * 3 }, () =>
+    random.below(256),
+  );
+  return { images, labels: Int32Array.from({ length: batchSize }, (_, i) => i % 2) };
+}
