@@ -1,0 +1,98 @@
+/** The public API of plusx. Re-exports only. */
+
+// Authoring
+export { Module } from './nn/module.js';
+export { Parameter, type ParameterOptions } from './nn/parameter.js';
+export { Tensor } from './nn/tensor.js';
+export { heNormal, ones, pytorchDefault, zeros, type Initialiser } from './nn/init.js';
+export {
+  batchNorm2d,
+  BatchNorm2d,
+  conv2d,
+  Conv2d,
+  linear,
+  Linear,
+  sequential,
+  Sequential,
+  type BatchNorm2dOptions,
+  type Conv2dOptions,
+  type Layer,
+} from './nn/layers.js';
+export {
+  avgPool2d,
+  crossEntropy,
+  flatten,
+  globalAvgPool2d,
+  maxPool2d,
+  relu,
+  type Pool2dOptions,
+} from './nn/functional.js';
+
+// Models
+export { BasicBlock, ResNet, resnet18, type ResNetOptions, type Stem } from './models/resnet.js';
+export { createModel, modelNames, type ModelOptions } from './models/registry.js';
+export { summarize, type LayerSummary, type ModelSummary } from './models/summary.js';
+
+// Data
+export {
+  CenterCrop,
+  Compose,
+  imagenet,
+  Normalize,
+  Resize,
+  standardPreprocessing,
+  toFloat,
+  ToTensor,
+  type Normalization,
+  type Preprocessing,
+} from './data/transforms.js';
+export {
+  decodeBytes,
+  decodeFile,
+  type DecodeOptions,
+  type ExifPolicy,
+  type Pixels,
+} from './data/decode.js';
+export { centerCrop, resizeBilinear, resizeShorterSide } from './data/resize.js';
+export {
+  ImageFolder,
+  openDataset,
+  openLabelled,
+  type Dataset,
+  type DatasetOptions,
+  type Sample,
+} from './data/image-folder.js';
+export { checkImages, type BadImage, type Checked, type CheckOptions } from './data/doctor.js';
+export { DataLoader, type ImageBatch, type LoaderOptions } from './data/loader.js';
+export { drawDemoDataset, type DemoDataset, type DemoOptions } from './demo/draw.js';
+
+// Training
+export { adamW, sgd, type AdamW, type Optimizer, type Sgd } from './train/optimizers.js';
+export { Session, type Batch, type Forecast, type SessionOptions } from './train/session.js';
+export type { StateDict, StateTensor } from './train/state-dict.js';
+export { train } from './train/trainer.js';
+export type * from './train/train-options.js';
+export {
+  evaluate,
+  predict,
+  type DeviceOptions,
+  type EvaluateOptions,
+  type Evaluation,
+  type Prediction,
+} from './train/evaluate.js';
+export { Classifier } from './train/classifier.js';
+export { benchStep, type BenchStepOptions, type StepTiming } from './train/bench-step.js';
+export { loadCheckpoint, saveCheckpoint, type Checkpoint } from './train/checkpoint.js';
+
+// Engines
+export {
+  listDevices,
+  openBackend,
+  type DeviceChoice,
+  type DeviceReport,
+  type OpenOptions,
+} from './backend/devices.js';
+export type { Backend, DeviceName, Executable } from './backend/backend.js';
+export { buildNative, type BuildOptions, type BuildResult } from './backend/native/index.js';
+
+export { PlusxError } from './errors.js';
