@@ -21,7 +21,7 @@ constexpr int kPanel = 2 * kWidth;
 constexpr int kTilePixels = 14;
 constexpr int kTileChannels = 8;
 #elif defined(__wasm__)
-constexpr int kTilePixels = 5;
+constexpr int kTilePixels = 4;
 constexpr int kTileChannels = 4;
 #else
 constexpr int kTilePixels = 6;
