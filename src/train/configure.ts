@@ -141,11 +141,14 @@ function expectKnownOptions(options: TrainOptions): void {
 interface Rule {
   readonly legal: (value: never) => boolean;
   readonly wanted: string;
+  /** Where only some words are legal. */
+  readonly names?: readonly string[];
 }
 
 const oneOf = (names: readonly string[]): Rule => ({
   legal: (value: string) => names.includes(value),
   wanted: `one of ${names.join(', ')}`,
+  names,
 });
 const whole = (least: number): Rule => ({
   legal: (value: number) => Number.isSafeInteger(value) && value >= least,
@@ -164,9 +167,9 @@ const notNegative: Rule = {
   wanted: 'a finite number of at least 0',
 };
 const flag: Rule = { legal: (value) => typeof value === 'boolean', wanted: 'true or false' };
-const orNull = ({ legal, wanted }: Rule): Rule => ({
-  legal: (value) => value === null || legal(value),
-  wanted,
+const orNull = (rule: Rule): Rule => ({
+  ...rule,
+  legal: (value) => value === null || rule.legal(value),
 });
 
 const rules: Readonly<Record<ConfigKey, Rule>> = {
@@ -197,10 +200,10 @@ const rules: Readonly<Record<ConfigKey, Rule>> = {
 
 function expectValid(config: TrainConfig): void {
   for (const key of configKeys) {
-    const { legal, wanted } = rules[key];
+    const { legal, wanted, names } = rules[key];
     const value = config[key];
     if (legal(value as never)) continue;
-    throw illegal(key, value, wanted);
+    throw illegal(key, value, wanted, names);
   }
   const { optimizer, momentum, warmupEpochs, epochs } = config;
   if (optimizer === 'adamw' && momentum !== 0) {
@@ -211,11 +214,18 @@ function expectValid(config: TrainConfig): void {
   }
 }
 
-function illegal(key: ConfigKey, value: unknown, wanted: string): PlusxError {
-  return new PlusxError('option', `train: ${key} must be ${wanted}, got ${format(value)}`, {
-    key,
-    value,
-  });
+function illegal(
+  key: ConfigKey,
+  value: unknown,
+  wanted: string,
+  names?: readonly string[],
+): PlusxError {
+  const nearest = names ? `; did you mean "${closest(String(value), [...names])}"?` : '';
+  return new PlusxError(
+    'option',
+    `train: ${key} must be ${wanted}, got ${format(value)}${nearest}`,
+    { key, value },
+  );
 }
 
 const format = (value: unknown) => (typeof value === 'string' ? `"${value}"` : String(value));

@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { PlusxError } from '../../src/errors.js';
+import { configure, configureResumed } from '../../src/train/configure.js';
+import type { TrainOptions } from '../../src/train/train-options.js';
+
+const folder = 'photos';
+
+test('a folder alone is a complete configuration, with the optimizer’s own defaults', () => {
+  const { lr, weightDecay, epochs, batchSize } = configure({ folder });
+  assert.deepEqual([lr, weightDecay, epochs, batchSize], [0.01, 0, 10, 8]);
+  const adamw = configure({ folder, optimizer: 'adamw' });
+  assert.deepEqual([adamw.lr, adamw.weightDecay], [0.001, 0.01]);
+});
+
+const illegal: [TrainOptions, RegExp][] = [
+  [{}, /no folder is given/],
+  [{ folder, imageSize: 0 }, /imageSize must be a whole number from 1 to 4096 pixels, got 0/],
+  [{ folder, imageSize: 2.5 }, /imageSize .* got 2\.5/],
+  [{ folder, lr: NaN }, /lr must be a finite number above 0, got NaN/],
+  [{ folder, lr: 0 }, /lr .* got 0/],
+  [{ folder, lr: Infinity }, /lr .* got Infinity/],
+  [{ folder, epochs: 0 }, /epochs must be a whole number of at least 1, got 0/],
+  [{ folder, batchSize: -8 }, /batchSize .* got -8/],
+  [{ folder, momentum: 1 }, /momentum must be at least 0 and below 1, got 1/],
+  [{ folder, weightDecay: -1 }, /weightDecay .* got -1/],
+  [{ folder, seed: 0.5 }, /seed .* got 0\.5/],
+  [{ folder, valSplit: 1 }, /valSplit must be above 0 and below 1, got 1/],
+  [{ folder, checkpointEvery: 0 }, /checkpointEvery .* got 0/],
+  [{ folder, threads: 0 }, /threads .* got 0/],
+  [{ folder, epochs: 3, warmupEpochs: 4 }, /warmupEpochs .* number of epochs, 3, got 4/],
+  [{ folder, optimizer: 'adamw', momentum: 0.9 }, /momentum must be 0 with adamw.*got 0\.9/],
+  [
+    { folder, model: 'resnet81' },
+    /model must be one of resnet18.*got "resnet81"; did you mean "resnet18"\?/,
+  ],
+  [{ folder, batchsize: 3 } as TrainOptions, /"batchsize" is not known; did you mean "batchSize"/],
+];
+
+test('an illegal option is refused with its name, its rule and its value', () => {
+  for (const [options, message] of illegal) {
+    assert.throws(
+      () => configure(options),
+      (error) => error instanceof PlusxError && message.test(error.message),
+      String(message),
+    );
+  }
+});
+
+test('a resumed run takes its own options, and refuses one that would change its result', () => {
+  const stored = configure({ folder, lr: 0.2, epochs: 3, seed: 5 });
+  assert.deepEqual(configureResumed(stored, {}), stored);
+  assert.deepEqual(configureResumed(stored, { lr: 0.2, seed: 5 }), stored);
+  assert.equal(configureResumed(stored, { epochs: 9 }).epochs, 9);
+  assert.equal(configureResumed(stored, { folder: 'moved', threads: 1 }).folder, 'moved');
+  assert.throws(() => configureResumed(stored, { lr: 0.1 }), {
+    code: 'resume-option',
+    message: /lr is 0\.1 now, the run was started with 0\.2; leave it out/,
+  });
+  assert.throws(() => configureResumed(stored, { stem: 'conv3x3' }), {
+    message: /stem is "conv3x3" now, the run was started with null/,
+  });
+  assert.throws(() => configureResumed(stored, { epochs: 2 }), {
+    message: /epochs is 2 now, the run was started with 3; it can be raised, not lowered/,
+  });
+});
