@@ -9,26 +9,25 @@ interface Piece {
 }
 
 export class Heap {
+  /** In the order of their addresses, all below `base`. */
   private readonly free: Piece[] = [];
 
-  /** Hands out addresses from `base` on. */
+  /** Hands out addresses from `base` to `bytes`. */
   constructor(
-    private readonly memory: WebAssembly.Memory,
+    private readonly bytes: number,
     private base: number,
   ) {
     this.base = roundUp(base, slotAlignment);
   }
 
-  /** The address of `bytes` zeroed bytes, aligned to a slot; throws `out-of-memory`. */
+  /** The address of `bytes` bytes, aligned to a slot, of any content; throws `out-of-memory`. */
   allocate(bytes: number): number {
     const size = roundUp(bytes, slotAlignment);
     const piece = this.free.find(({ start, end }) => end - start >= size);
-    const address = piece ? piece.start : this.extend(size);
-    if (piece) {
-      piece.start += size;
-      if (piece.start === piece.end) this.free.splice(this.free.indexOf(piece), 1);
-      new Uint8Array(this.memory.buffer, address, size).fill(0);
-    }
+    if (!piece) return this.extend(size);
+    const address = piece.start;
+    piece.start += size;
+    if (piece.start === piece.end) this.free.splice(this.free.indexOf(piece), 1);
     return address;
   }
 
@@ -43,8 +42,6 @@ export class Heap {
     }
     const last = this.free.at(-1);
     if (last && last.end === this.base) {
-      // The highest piece goes back to the untouched part; it must be zero when it comes again.
-      new Uint8Array(this.memory.buffer, last.start, last.end - last.start).fill(0);
       this.base = last.start;
       this.free.pop();
     }
@@ -52,8 +49,11 @@ export class Heap {
 
   private extend(size: number): number {
     const address = this.base;
-    const available = this.memory.buffer.byteLength - address;
-    if (size > available) throw outOfMemory(size, available);
+    const rest = this.bytes - address;
+    if (size > rest) {
+      const pieces = this.free.map(({ start, end }) => end - start);
+      throw outOfMemory(size, Math.max(rest, ...pieces));
+    }
     this.base += size;
     return address;
   }

@@ -12,6 +12,7 @@ import type { Plan, Slot } from '../../plan/plan.js';
 import type { Backend, Executable, TensorData } from '../backend.js';
 import { encodeProgram } from '../program.js';
 import { arrayTypes, expectData, expectSameState } from '../transfer.js';
+import { collectGarbage } from './garbage.js';
 import { Heap } from './heap.js';
 import { instantiate } from './protocol.js';
 import { WasmThreads } from './threads.js';
@@ -44,7 +45,7 @@ export async function openWasm(options: WasmOptions = {}): Promise<Backend> {
   const module = await compileModule(relaxed ? 'plusx-relaxed.wasm' : 'plusx.wasm');
   const memory = allocateMemory();
   const instance = instantiate(module, memory);
-  const heap = new Heap(memory, instance.__heap_base.value as number);
+  const heap = new Heap(memory.buffer.byteLength, instance.__heap_base.value as number);
   const pool = heap.allocate(instance.poolBytes(threads));
   instance.poolInit(pool, threads);
   const stacks = Array.from({ length: threads }, () => heap.allocate(stackBytes) + stackBytes);
@@ -57,12 +58,21 @@ export async function openWasm(options: WasmOptions = {}): Promise<Backend> {
     instructionSet,
     threads,
     capabilities: { convAlgorithms: ['gemm'] },
-    compile(plan, sharing) {
-      const shared = sharing instanceof WasmExecutable ? sharing.arena : undefined;
+    async compile(plan, sharing) {
       if (sharing) expectSameState(sharing.plan, plan);
-      const arena = shared ?? new WasmArena(engine);
-      arena.reserve(plan.arenaBytes);
-      return Promise.resolve(new WasmExecutable(engine, arena, plan));
+      const allocate = () => {
+        const shared = sharing instanceof WasmExecutable ? sharing.arena : undefined;
+        const arena = shared ?? new WasmArena(engine);
+        arena.reserve(plan);
+        return new WasmExecutable(engine, arena, plan);
+      };
+      try {
+        return allocate();
+      } catch (error) {
+        if (!(error instanceof PlusxError && error.code === 'out-of-memory')) throw error;
+        await collectGarbage();
+        return allocate();
+      }
     },
     dispose: () => running.stop(),
   };
@@ -80,36 +90,52 @@ const released = new FinalizationRegistry<() => void>((release) => release());
 /** Memory of the executables of one model; offsets in plans count from its start. */
 class WasmArena {
   private readonly piece = { address: 0, bytes: 0 };
+  private busy = false;
 
   constructor(private readonly engine: Engine) {
     const { piece } = this;
     released.register(this, () => releasePiece(engine.heap, piece));
   }
 
-  get address(): number {
-    return this.piece.address;
+  /** Runs a program on it. One at a time: the next one's inputs would come too early. */
+  async run(program: { readonly program: number; readonly length: number }): Promise<void> {
+    this.busy = true;
+    try {
+      await this.engine.running.run({ ...program, arena: this.piece.address });
+    } finally {
+      this.busy = false;
+    }
   }
 
-  /** Grows to at least `bytes`; what it held stays. */
-  reserve(bytes: number): void {
+  /** Throws while a run is under way, which nothing may disturb. */
+  expectIdle(): void {
+    if (this.busy) throw new Error('internal: a run is already under way');
+  }
+
+  /** Makes room for a plan. What it held stays; state that is new is zero. */
+  reserve({ arenaBytes, state }: Plan): void {
     const { piece, engine } = this;
-    if (bytes <= piece.bytes) return;
-    const address = engine.heap.allocate(bytes);
+    if (arenaBytes <= piece.bytes) return;
+    this.expectIdle();
+    const address = engine.heap.allocate(arenaBytes);
     const memory = new Uint8Array(engine.memory.buffer);
     memory.copyWithin(address, piece.address, piece.address + piece.bytes);
+    if (piece.bytes === 0) memory.fill(0, address, address + state.bytes);
     releasePiece(engine.heap, piece);
     piece.address = address;
-    piece.bytes = bytes;
+    piece.bytes = arenaBytes;
   }
 
   /** A view of a slot's memory; stale once anything is allocated. */
   view(slot: Slot): TensorData {
     const { buffer } = this.engine.memory;
-    const start = this.address + slot.offset;
+    if (this.piece.bytes === 0) throw new Error('internal: the executable was disposed of');
+    const start = this.piece.address + slot.offset;
     return new arrayTypes[slot.dtype](buffer, start, elementCount(slot.shape));
   }
 
   release(): void {
+    this.expectIdle();
     releasePiece(this.engine.heap, this.piece);
   }
 }
@@ -135,12 +161,13 @@ class WasmExecutable implements Executable {
   }
 
   async run(inputs: Readonly<Record<string, TensorData>>): Promise<void> {
+    this.arena.expectIdle();
     for (const [name, slot] of Object.entries(this.plan.inputs)) {
       expectData(name, slot, inputs[name]);
       this.arena.view(slot).set(inputs[name]!);
     }
     const { address: program, length } = this.program;
-    await this.engine.running.run({ program, length, arena: this.arena.address });
+    await this.arena.run({ program, length });
   }
 
   read(slot: Slot): Promise<TensorData> {

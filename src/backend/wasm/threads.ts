@@ -4,14 +4,15 @@ import { PlusxError } from '../../errors.js';
 import type { RunReply, RunRequest, ThreadStart } from './protocol.js';
 
 interface Waiting {
-  resolve(): void;
-  reject(reason: Error): void;
+  readonly resolve: () => void;
+  readonly reject: (reason: Error) => void;
 }
 
 export class WasmThreads {
   private readonly workers: Worker[];
-  private waiting: Waiting | undefined;
-  private failure: Error | undefined;
+  /** Runs under way, in the order of their requests: the runner takes them in turn. */
+  private readonly waiting: Waiting[] = [];
+  private failure: PlusxError | undefined;
 
   /** `stacks[i]` is the end of thread i's stack. */
   constructor(start: Omit<ThreadStart, 'index' | 'stackTop'>, stacks: readonly number[]) {
@@ -27,26 +28,26 @@ export class WasmThreads {
       return worker;
     });
     this.runner.on('message', (reply: RunReply) => {
-      const { waiting } = this;
-      this.waiting = undefined;
-      this.runner.unref();
-      if (reply.ok) waiting?.resolve();
-      else waiting?.reject(new PlusxError('engine-stopped', reply.reason));
+      // What a trap leaves behind in the pool is not to be relied on.
+      if (!reply.ok) return this.fail(reply.reason);
+      this.waiting.shift()?.resolve();
+      if (this.waiting.length === 0) this.runner.unref();
     });
   }
 
-  /** Runs one program; a second one before it ends is a mistake of ours. */
+  /** Runs one program, after those asked for before it. */
   run(request: RunRequest): Promise<void> {
     if (this.failure) return Promise.reject(this.failure);
-    if (this.waiting) return Promise.reject(new Error('internal: a run is already under way'));
     return new Promise((resolve, reject) => {
-      this.waiting = { resolve, reject };
+      this.waiting.push({ resolve, reject });
       this.runner.ref();
       this.runner.postMessage(request);
     });
   }
 
+  /** Ends all threads; runs under way reject. */
   async stop(): Promise<void> {
+    this.fail('the WASM engine was stopped');
     await Promise.all(this.workers.map((worker) => worker.terminate()));
   }
 
@@ -54,9 +55,11 @@ export class WasmThreads {
     return this.workers[0]!;
   }
 
+  /** Threads wait for each other: when one is gone, all of them go. */
   private fail(reason: string): void {
-    this.failure ??= new PlusxError('engine-stopped', reason);
-    this.waiting?.reject(this.failure);
-    this.waiting = undefined;
+    if (this.failure) return;
+    this.failure = new PlusxError('engine-stopped', reason);
+    for (const { reject } of this.waiting.splice(0)) reject(this.failure);
+    for (const worker of this.workers) void worker.terminate();
   }
 }
