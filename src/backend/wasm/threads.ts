@@ -18,7 +18,9 @@ export class WasmThreads {
   constructor(start: Omit<ThreadStart, 'index' | 'stackTop'>, stacks: readonly number[]) {
     this.workers = stacks.map((stackTop, index) => {
       const workerData: ThreadStart = { ...start, index, stackTop };
-      const worker = new Worker(new URL('./thread.js', import.meta.url), { workerData });
+      // The process's own flags (`--input-type`, `--test`, a loader) are not meant for threads.
+      const options = { workerData, execArgv: [] };
+      const worker = new Worker(new URL('./thread.js', import.meta.url), options);
       worker.on('error', (error) =>
         this.fail(`a thread of the WASM engine died: ${error.message}`),
       );
