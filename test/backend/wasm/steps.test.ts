@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict';
+import test, { after } from 'node:test';
+import { opcodes } from '../../../src/backend/program.js';
+import { openReference } from '../../../src/backend/reference/index.js';
+import { openWasm } from '../../../src/backend/wasm/index.js';
+import { compilePlan } from '../../../src/plan/compile.js';
+import { assertClose, runCase } from '../run-case.js';
+import { stepCases } from '../step-cases.js';
+
+const reference = openReference();
+const threadCounts = [1, 2, 3];
+const backends = await Promise.all(threadCounts.map((threads) => openWasm({ threads })));
+after(() => Promise.all(backends.map((backend) => backend.dispose())));
+
+test('the cases hold every kind of step', () => {
+  const kinds = stepCases().flatMap(({ graph }) =>
+    compilePlan(graph, reference.capabilities).steps.map(({ kind }) => kind),
+  );
+  assert.deepEqual([...new Set(kinds)].sort(), [...opcodes].sort());
+});
+
+for (const stepCase of stepCases()) {
+  test(`${stepCase.title}: as the reference, the same bits at 1, 2 and 3 threads`, async () => {
+    const expected = await runCase(reference, stepCase);
+    const [first, ...others] = await Promise.all(
+      [...backends, ...backends].map((backend) => runCase(backend, stepCase)),
+    );
+    assertClose(first!, expected, stepCase.reduction);
+    for (const other of others) assert.deepEqual(other, first);
+  });
+}
