@@ -3,7 +3,7 @@
  * flushed, then renamed. A process killed in between leaves the old file and a `.tmp` behind.
  */
 import { open, readdir, rename, rm, statfs } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { PlusxError } from '../errors.js';
 
 /** The calls a write needs, so that a test can let a disk run full. */
@@ -90,8 +90,8 @@ export async function explainWriteFailure(
     const found = free === null ? '' : `, ${free} are free`;
     return new PlusxError(
       'disk-full',
-      `${path}: the disk is full (${code}): ${needed} bytes are needed${found}; the ` +
-        `${basename(path)} written before, if any, is untouched: free some space and go on from it`,
+      `${path}: the disk is full (${code}): ${needed} bytes are needed${found}; what was there ` +
+        'before is untouched: free some space',
       { path, needed, free },
     );
   }

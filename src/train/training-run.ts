@@ -188,12 +188,16 @@ export class TrainingRun {
       },
       state,
     };
-    await folder.syncMetrics();
-    if (best) {
-      await saveCheckpoint(folder.best, checkpoint);
-      events.checkpoint?.({ path: folder.best, globalStep, kind: 'best' });
+    try {
+      await folder.syncMetrics();
+      if (best) {
+        await saveCheckpoint(folder.best, checkpoint);
+        events.checkpoint?.({ path: folder.best, globalStep, kind: 'best' });
+      }
+      await saveCheckpoint(folder.last, checkpoint);
+    } catch (error) {
+      throw this.namingLastGood(error);
     }
-    await saveCheckpoint(folder.last, checkpoint);
     this.lastSavedStep = globalStep;
     events.checkpoint?.({ path: folder.last, globalStep, kind: 'last' });
     this.pace.restart();
@@ -245,18 +249,32 @@ export class TrainingRun {
   }
 
   private notFinite(what: string, globalStep: number): PlusxError {
-    const { folder, config } = this.parts;
-    const { lastSavedStep: saved } = this;
-    const checkpoint =
-      saved === null
-        ? 'there is no checkpoint before it'
-        : `the last good checkpoint is ${folder.last} (step ${saved})`;
     return new PlusxError(
       'loss-not-finite',
-      `step ${globalStep} of epoch ${this.progress.epoch + 1}: ${what}; ${checkpoint}. ` +
-        `Start a new run with a lower --lr than ${config.lr}, or with --warmup-epochs 1`,
-      { step: globalStep, lastGoodCheckpoint: saved === null ? null : folder.last },
+      `step ${globalStep} of epoch ${this.progress.epoch + 1}: ${what}; ${this.lastGood()}. ` +
+        `Start a new run with a lower --lr than ${this.parts.config.lr}, or with --warmup-epochs 1`,
+      { step: globalStep, lastGoodCheckpoint: this.lastGoodFile() },
     );
+  }
+
+  private namingLastGood(error: unknown): unknown {
+    if (!(error instanceof PlusxError)) return error;
+    const goOn =
+      this.lastSavedStep === null ? '' : ` Go on with --resume ${this.parts.folder.path}`;
+    return new PlusxError(error.code, `${error.message}; ${this.lastGood()}.${goOn}`, {
+      ...error.details,
+      lastGoodCheckpoint: this.lastGoodFile(),
+    });
+  }
+
+  private lastGoodFile(): string | null {
+    return this.lastSavedStep === null ? null : this.parts.folder.last;
+  }
+
+  private lastGood(): string {
+    return this.lastSavedStep === null
+      ? 'there is no checkpoint before it'
+      : `the last good checkpoint is ${this.parts.folder.last} (step ${this.lastSavedStep})`;
   }
 }
 

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { open, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import test from 'node:test';
@@ -10,6 +9,7 @@ import {
   type AtomicFileSystem,
 } from '../../src/formats/atomic-file.js';
 import { packageRoot } from '../../src/package-root.js';
+import { runOnSmallDisk, smallDisksMissing } from './small-disk.js';
 import { withFolder } from './temporary-folder.js';
 
 /** A disk with room for `capacity` bytes. */
@@ -67,13 +67,9 @@ test('what killed writers left is removed, everything else stays', async () => {
   });
 });
 
-const mayMount =
-  spawnSync('unshare', ['--mount', '--map-root-user', 'mount', '-t', 'tmpfs', 'none', '/mnt'])
-    .status === 0;
-
 test(
   'a real disk of one megabyte: the first checkpoint stays, the second says what it needs',
-  { skip: mayMount ? false : 'a file system of a given size cannot be mounted here' },
+  { skip: smallDisksMissing },
   async () => {
     await withFolder((folder) => {
       const atomicFile = path.join(packageRoot().root, 'dist/src/formats/atomic-file.js');
@@ -89,15 +85,8 @@ test(
           kept: statSync(file).size,
           files: readdirSync(process.argv[1]),
         }));`;
-      const { stdout, stderr } = spawnSync(
-        'unshare',
-        [
-          ...['--mount', '--map-root-user', 'sh', '-c'],
-          'mount -t tmpfs -o size=1m none "$1" && exec "$2" --input-type=module -e "$3" "$1"',
-          ...['sh', folder, process.execPath, script],
-        ],
-        { encoding: 'utf8' },
-      );
+      const nodeArguments = ['--input-type=module', '-e', script, folder];
+      const { stdout, stderr } = runOnSmallDisk(folder, 1, nodeArguments);
       assert.deepEqual(
         JSON.parse(stdout || '{}'),
         { code: 'disk-full', needed: 700_000, kept: 600_000, files: ['last.safetensors'] },
