@@ -11,57 +11,87 @@ import type { Pixels } from './decode.js';
 
 const fractionBits = 22;
 
-/** Weights of the input pixels `first[i]` … `first[i] + taps - 1` for output pixel i. */
+/** Output pixels `first` … `first + count - 1` of a side. */
+interface Span {
+  readonly first: number;
+  readonly count: number;
+}
+
+/** Weights of the input pixels `first[i]` … `end[i] - 1` for the i-th output pixel of a span. */
 interface Filter {
+  readonly outputs: number;
   readonly taps: number;
   readonly first: Int32Array;
-  readonly count: Int32Array;
+  readonly end: Int32Array;
   readonly weights: Int32Array; // (outputs, taps)
 }
 
-function triangleFilter(inSize: number, outSize: number): Filter {
+function triangleFilter(inSize: number, outSize: number, span: Span): Filter {
   const scale = inSize / outSize;
   const support = Math.max(scale, 1);
   const taps = Math.ceil(support) * 2 + 1;
-  const first = new Int32Array(outSize);
-  const count = new Int32Array(outSize);
-  const weights = new Int32Array(outSize * taps);
+  const outputs = span.count;
+  const first = new Int32Array(outputs);
+  const end = new Int32Array(outputs);
+  const weights = new Int32Array(outputs * taps);
   const exact = new Float64Array(taps);
-  for (let i = 0; i < outSize; i++) {
-    const centre = (i + 0.5) * scale;
-    const start = Math.max(0, Math.trunc(centre - support + 0.5));
-    const end = Math.min(inSize, Math.trunc(centre + support + 0.5));
+  for (let i = 0; i < outputs; i++) {
+    const centre = (span.first + i + 0.5) * scale;
+    const from = Math.max(0, Math.trunc(centre - support + 0.5));
+    const to = Math.min(inSize, Math.trunc(centre + support + 0.5));
     let sum = 0;
-    for (let t = 0; t < end - start; t++) {
-      const distance = Math.abs((t + start - centre + 0.5) * (1 / support));
+    for (let t = 0; t < to - from; t++) {
+      const distance = Math.abs((t + from - centre + 0.5) * (1 / support));
       exact[t] = distance < 1 ? 1 - distance : 0;
       sum += exact[t]!;
     }
-    first[i] = start;
-    count[i] = end - start;
-    for (let t = 0; t < end - start; t++) {
+    first[i] = from;
+    end[i] = to;
+    for (let t = 0; t < to - from; t++) {
       const weight = exact[t]! / sum;
       weights[i * taps + t] = Math.trunc(weight * 2 ** fractionBits + 0.5);
     }
   }
-  return { taps, first, count, weights };
+  return { outputs, taps, first, end, weights };
+}
+
+/** Resizes to exactly width × height. */
+export function resizeBilinear(image: Pixels, width: number, height: number): Pixels {
+  const columns = { first: 0, count: width };
+  return resizeWindow(image, { width, height, columns, rows: { first: 0, count: height } });
+}
+
+interface Window {
+  /** Size of the whole resized image. */
+  readonly width: number;
+  readonly height: number;
+  /** The part of it that is wanted. */
+  readonly columns: Span;
+  readonly rows: Span;
 }
 
 /**
- * Resizes to exactly width × height. Rows come first, except where columns shrink while rows grow:
- * then, as in Pillow 13, the other order is cheaper.
+ * Part of the resized image, from only those input rows that reach it. Rows are filtered first,
+ * except where columns shrink while rows grow: then, as in Pillow 13, the other order is cheaper.
  */
-export function resizeBilinear(image: Pixels, width: number, height: number): Pixels {
-  const rows = (from: Pixels) => (width === from.width ? from : resizeRows(from, width));
-  const columns = (from: Pixels) => (height === from.height ? from : resizeColumns(from, height));
-  const columnsFirst = height < image.height && width > image.width;
-  return columnsFirst ? rows(columns(image)) : columns(rows(image));
+function resizeWindow(image: Pixels, { width, height, columns, rows }: Window): Pixels {
+  const across = triangleFilter(image.width, width, columns);
+  const down = triangleFilter(image.height, height, rows);
+  if (height < image.height && width > image.width) {
+    return filterRows(filterColumns(image, down, 0), across);
+  }
+  const top = down.first[0]!;
+  const bottom = down.end[down.outputs - 1]!;
+  const row = image.width * 3;
+  const data = image.data.subarray(top * row, bottom * row);
+  const reached = { width: image.width, height: bottom - top, data };
+  return filterColumns(filterRows(reached, across), down, top);
 }
 
 const half = 1 << (fractionBits - 1);
 
-function resizeRows({ width: inWidth, height, data }: Pixels, width: number): Pixels {
-  const { taps, first, count, weights } = triangleFilter(inWidth, width);
+function filterRows({ width: inWidth, height, data }: Pixels, filter: Filter): Pixels {
+  const { outputs: width, taps, first, end, weights } = filter;
   const out = new Uint8Array(width * height * 3);
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
@@ -69,8 +99,8 @@ function resizeRows({ width: inWidth, height, data }: Pixels, width: number): Pi
       let g = half;
       let b = half;
       let from = (y * inWidth + first[x]!) * 3;
-      const end = x * taps + count[x]!;
-      for (let t = x * taps; t < end; t++, from += 3) {
+      const last = x * taps + end[x]! - first[x]!;
+      for (let t = x * taps; t < last; t++, from += 3) {
         const weight = weights[t]!;
         r += data[from]! * weight;
         g += data[from + 1]! * weight;
@@ -85,16 +115,17 @@ function resizeRows({ width: inWidth, height, data }: Pixels, width: number): Pi
   return { width, height, data: out };
 }
 
-function resizeColumns({ width, height: inHeight, data }: Pixels, height: number): Pixels {
-  const { taps, first, count, weights } = triangleFilter(inHeight, height);
+/** `top` is the row of the whole image with which `data` begins. */
+function filterColumns({ width, data }: Pixels, filter: Filter, top: number): Pixels {
+  const { outputs: height, taps, first, end, weights } = filter;
   const row = width * 3;
   const out = new Uint8Array(row * height);
   const sums = new Int32Array(row);
   for (let y = 0; y < height; y++) {
     sums.fill(half);
-    for (let t = 0; t < count[y]!; t++) {
+    for (let t = 0; t < end[y]! - first[y]!; t++) {
       const weight = weights[y * taps + t]!;
-      const from = (first[y]! + t) * row;
+      const from = (first[y]! - top + t) * row;
       for (let x = 0; x < row; x++) sums[x]! += data[from + x]! * weight;
     }
     for (let x = 0; x < row; x++) out[y * row + x] = clampToByte(sums[x]! >> fractionBits);
@@ -108,11 +139,30 @@ function clampToByte(value: number): number {
 
 /** torchvision's Resize(int): the shorter side becomes `size`, the longer one is cut off to it. */
 export function resizeShorterSide(image: Pixels, size: number): Pixels {
-  const { width, height } = image;
+  const { width, height } = shorterSideTo(image, size);
+  return resizeBilinear(image, width, height);
+}
+
+/**
+ * `centerCrop(resizeShorterSide(image, size), crop)`, but only what remains is computed: a strip of
+ * 1 × 10,000 pixels needs no more memory than any other image.
+ */
+export function resizeAndCrop(image: Pixels, size: number, crop: number): Pixels {
+  const { width, height } = shorterSideTo(image, size);
+  const columns = cropSpan(width, crop);
+  const rows = cropSpan(height, crop);
+  return centerCrop(resizeWindow(image, { width, height, columns, rows }), crop);
+}
+
+function shorterSideTo({ width, height }: Pixels, size: number) {
   const longer = Math.trunc((size * Math.max(width, height)) / Math.min(width, height));
-  return width <= height
-    ? resizeBilinear(image, size, longer)
-    : resizeBilinear(image, longer, size);
+  return width <= height ? { width: size, height: longer } : { width: longer, height: size };
+}
+
+/** What a centre crop leaves of a side, before borders are added. */
+function cropSpan(size: number, crop: number): Span {
+  if (size <= crop) return { first: 0, count: size };
+  return { first: roundHalfToEven((size - crop) / 2), count: crop };
 }
 
 /** torchvision's CenterCrop: a square of `size`, with black borders where the image is smaller. */

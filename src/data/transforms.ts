@@ -8,7 +8,7 @@
 import { z } from 'zod';
 import { PlusxError } from '../errors.js';
 import type { ExifPolicy, Pixels } from './decode.js';
-import { centerCrop, resizeShorterSide } from './resize.js';
+import { resizeAndCrop } from './resize.js';
 
 /** Mean and standard deviation of ImageNet's channels, for pixels in [0, 1]. */
 export const imagenet = {
@@ -101,7 +101,7 @@ export class Compose {
 
   /** The bytes (S, S, 3) that the network sees of an image. */
   apply(image: Pixels): Uint8Array {
-    return centerCrop(resizeShorterSide(image, this.resize), this.outputSize).data;
+    return resizeAndCrop(image, this.resize, this.outputSize).data;
   }
 
   toJSON(): Preprocessing {
