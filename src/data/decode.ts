@@ -34,7 +34,9 @@ const photographFormats = new Set(['jpeg', 'png', 'webp', 'gif', 'tiff', 'heif',
 /**
  * Reads and decodes one image file: JPEG, PNG, WebP, GIF (first frame), TIFF or AVIF, of any mode.
  * Grey becomes three equal channels, alpha is dropped as in Pillow, 16 bits are scaled to 8, CMYK
- * is converted; colour profiles are not applied. Throws `image-unreadable` naming the file.
+ * becomes RGB by Pillow's formula; colour profiles are not applied. Other than with Pillow, 16-bit
+ * grey is scaled, not clipped, and transparent pixels of a GIF are black. Throws `image-unreadable`
+ * naming the file.
  */
 export async function decodeFile(file: string, options: DecodeOptions = {}): Promise<Pixels> {
   const { size } = await stat(file).catch(() => {
@@ -58,12 +60,13 @@ export async function decodeBytes(
 ): Promise<Pixels> {
   try {
     const image = sharp(bytes, {
-      failOn: 'truncated',
+      // At `truncated`, libvips fills the missing part of a TIFF and goes on.
+      failOn: 'error',
       limitInputPixels: false,
       ignoreIcc: true,
       sequentialRead: true,
     });
-    const { format, width, height, orientation = 1 } = await image.metadata();
+    const { format, width, height, space, depth, orientation = 1 } = await image.metadata();
     if (!photographFormats.has(format)) {
       throw unreadable(name, `${format} is not a photograph format`);
     }
@@ -74,15 +77,18 @@ export async function decodeBytes(
       );
     }
     const upright = exif === 'honour' && orientation >= 2 && orientation <= 8;
-    const { data, info } = await (upright ? image.autoOrient() : image)
-      .toColourspace('srgb')
-      .removeAlpha()
-      .raw({ depth: 'uchar' })
-      .toBuffer({ resolveWithObject: true });
-    return { width: info.width, height: info.height, data: toRgb(data, info.channels) };
+    if (upright) image.autoOrient();
+    const inks = space === 'cmyk' && depth === 'uchar';
+    if (inks) image.pipelineColourspace('cmyk').toColourspace('cmyk');
+    else image.toColourspace('srgb').removeAlpha();
+    const { data, info } = await image.raw({ depth: 'uchar' }).toBuffer({
+      resolveWithObject: true,
+    });
+    const rgb = inks ? cmykToRgb(data, info.channels) : toRgb(data, info.channels);
+    return { width: info.width, height: info.height, data: rgb };
   } catch (error) {
     if (error instanceof PlusxError) throw error;
-    throw unreadable(name, reasonOf(error));
+    throw unreadable(name, unknownFormat(bytes) ?? reasonOf(error));
   }
 }
 
@@ -96,18 +102,38 @@ function toRgb(data: Uint8Array, channels: number): Uint8Array {
   return rgb;
 }
 
+/** (255 - c)·(255 - k)/255 per ink, with the rounding of Pillow's convert. */
+function cmykToRgb(data: Uint8Array, channels: number): Uint8Array {
+  const pixels = data.length / channels;
+  const rgb = new Uint8Array(pixels * 3);
+  for (let p = 0; p < pixels; p++) {
+    const light = 255 - data[p * channels + 3]!;
+    for (let c = 0; c < 3; c++) {
+      const product = data[p * channels + c]! * light + 128;
+      rgb[p * 3 + c] = light - ((product + (product >> 8)) >> 8);
+    }
+  }
+  return rgb;
+}
+
+/** Formats that torchvision reads and libvips' packages do not. */
+function unknownFormat(bytes: Uint8Array): string | undefined {
+  const start = Buffer.from(bytes.subarray(0, 2)).toString('latin1');
+  const format = start === 'BM' ? 'BMP' : /^P[1-6]$/.test(start) ? 'PNM' : undefined;
+  return format && `${format} files are not supported; convert it to PNG or JPEG`;
+}
+
 /** libvips' words, put as a reason. */
 function reasonOf(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
+  const words = message.replace('Input buffer has corrupt header:', '').split('\n');
+  const detail = words.map((line) => line.trim()).find((line) => line !== '');
+  const said = detail === undefined ? '' : ` (${detail})`;
   if (/unsupported image format/i.test(message)) return 'it is not an image in a known format';
-  if (/premature end|truncated|end of (file|stream|image)|out of data|not enough/i.test(message)) {
-    return `the image is truncated (${firstLine(message)})`;
+  if (/premature end|truncated|end of (\w+ )*(file|stream|image|data)/i.test(message)) {
+    return `the image is truncated${said}`;
   }
-  return `it cannot be decoded (${firstLine(message)})`;
-}
-
-function firstLine(message: string): string {
-  return message.split('\n')[0]!.trim();
+  return `the image is truncated or damaged${said}`;
 }
 
 function unreadable(file: string, reason: string): PlusxError {

@@ -15,7 +15,8 @@ export interface Sample {
   readonly label: number;
 }
 
-const imageNames = /\.(jpe?g|jfif|png|webp|gif|tiff?|avif)$/i;
+/** Those of torchvision and a few more; what cannot be decoded among them is named, not left out. */
+const imageNames = /\.(jpe?g|jfif|png|webp|gif|tiff?|avif|heic|bmp|p[gpn]m)$/i;
 
 /** Images with labels, and the preprocessing that turns each into bytes for the network. */
 export class ImageFolder {
@@ -161,7 +162,7 @@ function imageFiles(folder: string): string[] {
     const file = path.join(folder, entry.name);
     if (entry.name.startsWith('.')) continue;
     if (entry.isDirectory()) files.push(...imageFiles(file));
-    else if (imageNames.test(entry.name) && statSync(file).isFile()) files.push(file);
+    else if (imageNames.test(entry.name) && isFileOrBrokenLink(file)) files.push(file);
   }
   return files.sort(byCodePoint);
 }
@@ -212,7 +213,20 @@ function expectFolder(folder: string): void {
 }
 
 function isFolder(file: string): boolean {
-  return statSync(file, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  return followed(file)?.isDirectory() ?? false;
+}
+
+/** A broken link is kept, so that it is named with the other files that cannot be read. */
+function isFileOrBrokenLink(file: string): boolean {
+  return followed(file)?.isFile() ?? true;
+}
+
+function followed(file: string) {
+  try {
+    return statSync(file);
+  } catch {
+    return undefined; // missing, a link to nothing, or a link to itself
+  }
 }
 
 /** As Python sorts, so that labels equal torchvision's. */
