@@ -133,6 +133,7 @@ function reasonOf(error: unknown): string {
   if (/premature end|truncated|end of (\w+ )*(file|stream|image|data)/i.test(message)) {
     return `the image is truncated${said}`;
   }
+  if (/unsupported|not supported|no decod/i.test(message)) return `it cannot be decoded${said}`;
   return `the image is truncated or damaged${said}`;
 }
 

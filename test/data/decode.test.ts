@@ -73,6 +73,14 @@ test('the picture is turned upright as EXIF says, or left as stored', async () =
   }
 });
 
+test('AVIF is decoded', async () => {
+  const background = { r: 200, g: 100, b: 50 };
+  const picture = sharp({ create: { width: 20, height: 10, channels: 3, background } });
+  const { width, height, data } = await decodeBytes(await picture.avif().toBuffer(), 'avif');
+  assert.deepEqual([width, height], [20, 10]);
+  for (const [c, value] of [200, 100, 50].entries()) assert.ok(Math.abs(data[c]! - value) < 8);
+});
+
 test('the content decides the format, not the name', async () => {
   await withFolder(async (folder) => {
     const name = path.join(folder, 'photo.jpg');
