@@ -29,7 +29,14 @@ export {
 } from './nn/functional.js';
 
 // Models
-export { BasicBlock, ResNet, resnet18, type ResNetOptions, type Stem } from './models/resnet.js';
+export {
+  BasicBlock,
+  ResNet,
+  resnet18,
+  stems,
+  type ResNetOptions,
+  type Stem,
+} from './models/resnet.js';
 export { createModel, modelNames, type ModelOptions } from './models/registry.js';
 export { summarize, type LayerSummary, type ModelSummary } from './models/summary.js';
 
@@ -64,7 +71,7 @@ export {
 } from './data/image-folder.js';
 export { checkImages, type BadImage, type Checked, type CheckOptions } from './data/doctor.js';
 export { DataLoader, type ImageBatch, type LoaderOptions } from './data/loader.js';
-export { drawDemoDataset, type DemoDataset, type DemoOptions } from './demo/draw.js';
+export { demoRecipe, drawDemoDataset, type DemoDataset, type DemoOptions } from './demo/draw.js';
 
 // Training
 export { adamW, sgd, type AdamW, type Optimizer, type Sgd } from './train/optimizers.js';
