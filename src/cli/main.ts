@@ -47,7 +47,7 @@ function exitThroughErrors(command: Command): void {
 function report(error: unknown): number {
   if (error instanceof CommanderError) {
     // Help and version are answers; all else is wrong usage, which commander has explained.
-    return error.exitCode === 0 || error.code === 'commander.help' ? error.exitCode : 2;
+    return error.exitCode === 0 ? 0 : 2;
   }
   if (error instanceof PlusxError) {
     process.stderr.write(`plusx: ${error.message}\n`);
