@@ -8,7 +8,7 @@ export interface CliResult {
   readonly stdout: string;
   readonly stderr: string;
   /** The lines of stdout, each read as JSON. */
-  records(): Record<string, unknown>[];
+  readonly records: () => Record<string, unknown>[];
 }
 
 export interface CliOptions {

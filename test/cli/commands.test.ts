@@ -1,0 +1,152 @@
+/** A tiny run from start to end through the command line, and the records that machines read. */
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { drawImages } from '../train/drawn-images.js';
+import { runCli } from './run-cli.js';
+
+const recipe = '--stem conv3x3 --image-size 16 --batch-size 4 --seed 0'.split(' ');
+let cwd = '';
+
+before(async () => {
+  cwd = await mkdtemp(path.join(tmpdir(), 'plusx-cli-'));
+  await drawImages(path.join(cwd, 'data'), { train: [6, 6], val: [2, 2] });
+});
+after(() => rm(cwd, { recursive: true, force: true }));
+
+describe('train, eval and predict', () => {
+  test('train --json writes start, step, epoch and summary records, words to stderr', async () => {
+    const args = ['train', 'data', ...recipe, '--epochs', '2', '--out', 'run', '--json'];
+    const { code, stderr, records } = await runCli(args, { cwd });
+    assert.equal(code, 0, stderr);
+    const types = records().map(({ type }) => String(type));
+    assert.equal(types[0], 'start');
+    assert.equal(types.at(-1), 'summary');
+    assert.equal(types.filter((type) => type === 'epoch').length, 2);
+    assert.ok(types.includes('step'));
+
+    const start = records()[0]!;
+    assert.equal(start['parameters'], 11_169_858);
+    assert.deepEqual(start['classes'], ['disc', 'square']);
+    assert.deepEqual(start['trainImagesPerClass'], [6, 6]);
+    for (const key of ['flopsPerStep', 'peakMemoryBytes', 'estimatedSeconds']) {
+      assert.equal(typeof start[key], 'number', key);
+    }
+    const epoch = records().find(({ type }) => type === 'epoch')!;
+    for (const key of ['valLoss', 'valTop1', 'trainLoss'])
+      assert.equal(typeof epoch[key], 'number');
+
+    const words = ['model', 'images', 'step', 'memory', 'device', 'time'];
+    for (const word of words) assert.match(stderr, new RegExp(`^${word} +\\S`, 'm'));
+    assert.match(stderr, /11,169,858 parameters/);
+    assert.match(stderr, /plusx eval run\/best\.safetensors/);
+    assert.match(stderr, /plusx predict run\/best\.safetensors/);
+    const kept = ['config.json', 'metrics.jsonl', 'last.safetensors', 'best.safetensors'];
+    for (const file of [...kept, 'summary.json']) {
+      assert.ok(existsSync(path.join(cwd, 'run', file)), file);
+    }
+  });
+
+  test('eval --json agrees with the best epoch of the run', async () => {
+    const args = ['eval', 'run/best.safetensors', 'data', '--json'];
+    const { code, stderr, records } = await runCli(args, { cwd });
+    assert.equal(code, 0, stderr);
+    const [evaluation] = records();
+    const summary = JSON.parse(readFileSync(path.join(cwd, 'run/summary.json'), 'utf8')) as {
+      bestTop1: number;
+    };
+    assert.equal(evaluation!['top1'], summary.bestTop1);
+    assert.equal(evaluation!['images'], 4);
+    assert.equal(typeof evaluation!['loss'], 'number');
+    assert.deepEqual(evaluation!['classes'], ['disc', 'square']);
+    const confusion = evaluation!['confusion'] as number[][];
+    assert.deepEqual(
+      confusion.map((row) => row.reduce((a, b) => a + b)),
+      [2, 2],
+    );
+    assert.equal((evaluation!['precision'] as unknown[]).length, 2);
+    assert.equal((evaluation!['recall'] as unknown[]).length, 2);
+  });
+
+  test('eval prints a table for a person', async () => {
+    const { code, stdout } = await runCli(['eval', 'run/best.safetensors', 'data/val'], { cwd });
+    assert.equal(code, 0);
+    assert.match(stdout, /^accuracy [\d.]+ %, loss [\d.]+, 4 images\nclass +precision +recall/);
+  });
+
+  test('predict --json has an object an image, its probabilities sum to 1', async () => {
+    const images = ['data/val/disc/0.png', 'data/val/square/1.png'];
+    const args = ['predict', 'run/best.safetensors', ...images, '--json'];
+    const { code, stderr, records } = await runCli(args, { cwd });
+    assert.equal(code, 0, stderr);
+    assert.deepEqual(
+      records().map((record) => record['path']),
+      images,
+    );
+    for (const record of records()) {
+      const classes = record['classes'] as { class: string; probability: number }[];
+      assert.deepEqual(classes.map((entry) => entry.class).sort(), ['disc', 'square']);
+      const sum = classes.reduce((total, { probability }) => total + probability, 0);
+      assert.ok(Math.abs(sum - 1) < 1e-6, `sum ${sum}`);
+    }
+  });
+
+  test('Ctrl-C saves and prints the command that continues the run', async () => {
+    const long = [...recipe, '--epochs', '200', '--out', 'stopped'];
+    let sent = false;
+    const stopped = await runCli(['train', 'data', ...long], {
+      cwd,
+      onStderr: (text, kill) => {
+        if (sent || !text.includes('epoch 2/')) return;
+        sent = true;
+        kill('SIGINT');
+      },
+    });
+    assert.match(stopped.stderr, /saving after this step; Ctrl-C again stops at once/);
+    assert.match(
+      stopped.stdout,
+      /saved .*stopped\/last\.safetensors; to continue:\n {2}.*--resume/,
+    );
+    assert.ok(existsSync(path.join(cwd, 'stopped/last.safetensors')));
+  });
+});
+
+describe('the other commands', () => {
+  test('devices --json has a record a device, the reference among them', async () => {
+    const { code, records } = await runCli(['devices', '--json']);
+    assert.equal(code, 0);
+    const names = records().map(({ name }) => name);
+    assert.deepEqual(names, ['native', 'wasm', 'reference']);
+    for (const device of records()) {
+      if (device['available']) assert.equal(typeof device['threads'], 'number');
+      else assert.equal(typeof device['reason'], 'string');
+    }
+  });
+
+  test("summary --json counts torchvision's and the article's parameters", async () => {
+    const count = async (...args: string[]) => {
+      const { records } = await runCli(['summary', 'resnet18', ...args, '--json']);
+      return records().at(-1)!['parameters'];
+    };
+    assert.equal(await count(), 11_689_512);
+    assert.equal(await count('--stem', 'conv3x3', '--classes', '2'), 11_169_858);
+  });
+
+  test('bench step --json has its figures', async () => {
+    const args = 'bench step --image-size 16 --batch-size 2 --steps 3 --threads 1 --json'.split(
+      ' ',
+    );
+    const { code, stderr, records } = await runCli(args);
+    assert.equal(code, 0, stderr);
+    const [timing] = records();
+    const { median, min, max } = timing!['secondsPerStep'] as Record<string, number>;
+    assert.ok(min! > 0 && min! <= median! && median! <= max!);
+    assert.equal(timing!['threads'], 1);
+    assert.equal(typeof timing!['device'], 'string');
+    assert.ok(Number(timing!['imagesPerSecond']) > 0);
+    assert.ok(Number(timing!['peakMemoryBytes']) > 0);
+  });
+});
