@@ -129,6 +129,8 @@ const rows: { readonly [Kind in StepKind]: (step: StepOf<Kind>) => readonly Argu
     elementCount(s.parameter.shape),
     float(s.beta1),
     float(s.beta2),
+    float(1 - s.beta1),
+    float(1 - s.beta2),
     float(s.eps),
     float(s.weightDecay),
   ],

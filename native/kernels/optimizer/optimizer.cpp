@@ -47,13 +47,16 @@ void adamW(Arguments a, Pool* pool) {
   float* v = a.floats();
   const float* hyper = a.floats();
   const int32_t count = a.integer();
-  const float beta1 = a.number(), beta2 = a.number(), eps = a.number(), weightDecay = a.number();
+  const float beta1 = a.number(), beta2 = a.number();
+  // Rounded from doubles: 1.0f - 0.999f is 1.3e-5 off 0.001.
+  const float gain1 = a.number(), gain2 = a.number();
+  const float eps = a.number(), weightDecay = a.number();
   const float lr = hyper[0], stepSize = lr / hyper[1], decay = 1.0f - lr * weightDecay;
   const float rootCorrection = __builtin_sqrtf(hyper[2]);
   eachParameter(pool, count, [&](int64_t i) {
     const float gradient = dparameter[i];
-    const float mean = beta1 * m[i] + (1.0f - beta1) * gradient;
-    const float square = beta2 * v[i] + (1.0f - beta2) * gradient * gradient;
+    const float mean = beta1 * m[i] + gain1 * gradient;
+    const float square = beta2 * v[i] + gain2 * gradient * gradient;
     m[i] = mean;
     v[i] = square;
     const float denominator = __builtin_sqrtf(square) / rootCorrection + eps;
