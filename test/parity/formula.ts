@@ -30,15 +30,22 @@ export function formulaBatch(step: number, N: number, pixels: number, classes: n
   return { images, labels };
 }
 
-/** Weights in U(-1/√fanIn, 1/√fanIn), 1 and 0 in batch-norm: file layout, in the keys' order. */
-export function formulaState(keys: readonly (readonly [string, Shape])[]): StateDict {
+/**
+ * Weights in U(-1/√fanIn, 1/√fanIn); in batch-norm `scale` and `shift`, and running statistics of
+ * mean 0 and variance 1. File layout, in the keys' order.
+ */
+export function formulaState(
+  keys: readonly (readonly [string, Shape])[],
+  [scale, shift]: readonly [number, number],
+): StateDict {
   const state: StateDict = new Map();
+  const constants = { weight: scale, bias: shift, running_mean: 0, running_var: 1 };
   let fanIn = 1;
   keys.forEach(([key, shape], index) => {
     const count = elementCount(shape);
     if (shape.length === 1 && key !== 'fc.bias') {
-      const value = key.endsWith('weight') || key.endsWith('running_var') ? 1 : 0;
-      state.set(key, { shape, data: new Float32Array(count).fill(value) });
+      const name = key.slice(key.lastIndexOf('.') + 1) as keyof typeof constants;
+      state.set(key, { shape, data: new Float32Array(count).fill(constants[name]) });
       return;
     }
     if (shape.length > 1) fanIn = count / shape[0]!;

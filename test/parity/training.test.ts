@@ -27,11 +27,14 @@ interface Fixture {
   readonly batchSize: number;
   readonly imageSize: number;
   readonly steps: number;
+  /** Weight and bias of every batch-norm at the start. */
+  readonly batchNorm: readonly [number, number];
   readonly optimizer: { readonly kind: 'sgd' | 'adamw'; readonly lr: number };
   readonly losses: readonly number[];
   readonly lossesFloat32: readonly number[];
+  /** How far PyTorch's float32 losses have gone from its float64 ones up to each step. */
+  readonly lossErrorsFloat32: readonly number[];
   readonly logits: readonly number[];
-  readonly logitsFloat32: readonly number[];
   readonly gradients?: Readonly<Record<string, Frozen>>;
   readonly running?: Readonly<Record<string, Frozen>>;
 }
@@ -58,12 +61,14 @@ for (const stem of ['conv3x3', 'conv7x7'] as const) {
   });
 }
 
-/** The float32 error of PyTorch itself is the yardstick: another order of sums may do a few times as much. */
+/** Another order of sums may err a few times as much as PyTorch's float32 does. */
+const factor = 4;
+
 function assertFrozen(actual: StateDict, expected: Readonly<Record<string, Frozen>>): void {
   for (const [key, { values, norm, float32Largest, float32Norm }] of Object.entries(expected)) {
     const { data } = actual.get(key)!;
     const rounding = 2 ** -22 * norm;
-    const tolerance = 8 * float32Largest + rounding / Math.sqrt(data.length);
+    const tolerance = factor * float32Largest + rounding / Math.sqrt(data.length);
     values.forEach((value, i) => {
       const index = Math.floor((i * data.length) / values.length);
       const difference = Math.abs(data[index]! - value);
@@ -71,7 +76,10 @@ function assertFrozen(actual: StateDict, expected: Readonly<Record<string, Froze
     });
     const found = Math.sqrt(data.reduce((sum, value) => sum + value * value, 0));
     const difference = Math.abs(found - norm);
-    assert.ok(difference <= 8 * float32Norm + rounding, `${key}: norm ${found}, PyTorch ${norm}`);
+    assert.ok(
+      difference <= factor * float32Norm + rounding,
+      `${key}: norm ${found}, PyTorch ${norm}`,
+    );
   }
 }
 
@@ -88,12 +96,13 @@ async function train(backend: Backend, { optimizer, ...sizes }: Fixture): Promis
   const shapes = keys[stem].map(([key, shape]): [string, Shape] =>
     key.startsWith('fc.') ? [key, [classes, ...shape.slice(1)]] : [key, shape],
   );
-  await session.importState(formulaState(shapes), { strict: false });
+  await session.importState(formulaState(shapes, sizes.batchNorm), { strict: false });
   for (let step = 0; step < steps; step++) {
     const { loss, logits } = await session.step(formulaBatch(step, batchSize, imageSize, classes));
     const [exact, single] = [sizes.losses[step]!, sizes.lossesFloat32[step]!];
     const message = `loss of step ${step + 1}: ${loss}, PyTorch ${single}, in float64 ${exact}`;
-    assert.ok(Math.abs(loss - single) <= 1e-4, message);
+    const tolerance = Math.max(1e-4, factor * sizes.lossErrorsFloat32[step]!);
+    assert.ok(Math.abs(loss - single) <= tolerance, message);
     if (step > 0) continue;
     sizes.logits.forEach((value, i) => assert.ok(Math.abs(logits[i]! - value) <= 1e-4));
     if (sizes.gradients) assertFrozen(await session.gradients(), sizes.gradients);
@@ -102,7 +111,13 @@ async function train(backend: Backend, { optimizer, ...sizes }: Fixture): Promis
   await session.dispose();
 }
 
-for (const name of ['article-sgd', 'article-momentum', 'article-adamw', 'torchvision-sgd']) {
+for (const name of [
+  'article-sgd',
+  'article-momentum',
+  'article-adamw',
+  'article-kinks',
+  'torchvision-sgd',
+]) {
   const described = fixture<Fixture>(name);
   for (const { title, backend, skip } of engines) {
     test(`${name}, ${described.steps} steps: PyTorch's on ${title}`, { skip }, () =>
