@@ -70,13 +70,25 @@ export {
   type Sample,
 } from './data/image-folder.js';
 export { checkImages, type BadImage, type Checked, type CheckOptions } from './data/doctor.js';
-export { DataLoader, type ImageBatch, type LoaderOptions } from './data/loader.js';
+export {
+  DataLoader,
+  type ImageBatch,
+  type ImageSource,
+  type LoaderOptions,
+} from './data/loader.js';
 export { demoRecipe, drawDemoDataset, type DemoDataset, type DemoOptions } from './demo/draw.js';
 
 // Training
 export { adamW, sgd, type AdamW, type Optimizer, type Sgd } from './train/optimizers.js';
-export { Session, type Batch, type Forecast, type SessionOptions } from './train/session.js';
+export {
+  Session,
+  type Batch,
+  type Forecast,
+  type SessionOptions,
+  type StepResult,
+} from './train/session.js';
 export type { StateDict, StateTensor } from './train/state-dict.js';
+export { addBatch, meanLoss, noImages, top1, type RunningSums } from './train/metrics.js';
 export { train } from './train/trainer.js';
 export type * from './train/train-options.js';
 export {
@@ -89,7 +101,13 @@ export {
 } from './train/evaluate.js';
 export { Classifier } from './train/classifier.js';
 export { benchStep, type BenchStepOptions, type StepTiming } from './train/bench-step.js';
-export { loadCheckpoint, saveCheckpoint, type Checkpoint } from './train/checkpoint.js';
+export {
+  loadCheckpoint,
+  loadWeights,
+  saveCheckpoint,
+  saveWeights,
+  type Checkpoint,
+} from './train/checkpoint.js';
 
 // Engines
 export {

@@ -37,11 +37,11 @@ export class CachedImages {
   }
 
   label(index: number): number {
-    return this.folder.samples[index]!.label;
+    return this.folder.label(index);
   }
 
   file(index: number): string {
-    return this.folder.samples[index]!.file;
+    return this.folder.file(index);
   }
 
   /** The bytes (S, S, 3) of sample `index`. */

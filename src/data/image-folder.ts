@@ -39,6 +39,14 @@ export class ImageFolder {
     return this.samples.length;
   }
 
+  label(index: number): number {
+    return this.samples[index]!.label;
+  }
+
+  file(index: number): string {
+    return this.samples[index]!.file;
+  }
+
   /** The bytes (S, S, 3) of sample `index`; throws `image-unreadable` naming the file. */
   async load(index: number): Promise<Uint8Array> {
     const { exif } = this.transform;

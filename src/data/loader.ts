@@ -5,7 +5,7 @@
 import { PlusxError } from '../errors.js';
 import { Random } from '../random/philox.js';
 
-/** Anything with labelled images: an ImageFolder that was checked, or one's own. */
+/** Anything with labelled images: an ImageFolder, one that was checked, or one's own. */
 export interface ImageSource {
   readonly length: number;
   label(index: number): number;

@@ -131,13 +131,19 @@ export async function loadCheckpoint(file: string): Promise<Checkpoint> {
   };
 }
 
-/** Writes tensors alone, for models of one's own; `metadata` is kept beside them. */
+/**
+ * Writes tensors alone, atomically, for models of one's own: what PyTorch writes as
+ * `torch.save(model.state_dict(), file)`. `metadata` is kept beside them.
+ */
 export async function saveWeights(
   file: string,
   state: StateDict,
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<void> {
-  await writeSafetensors(file, { tensors: toTensors(state), metadata });
+  await writeSafetensors(file, {
+    tensors: toTensors(state),
+    metadata: { format: 'pt', ...metadata },
+  });
 }
 
 /** The tensors of any safetensors file, ready for `Session.importState`. */

@@ -4,18 +4,25 @@
  */
 import { PlusxError } from '../errors.js';
 import type { Backend, Executable } from '../backend/backend.js';
+import type { Compose } from '../data/transforms.js';
 import type { Module } from '../nn/module.js';
 import type { Parameter } from '../nn/parameter.js';
 import { compilePlan, layOutState } from '../plan/compile.js';
 import type { Plan, Slot, StateLayout } from '../plan/plan.js';
 import { initialValues } from './initialize.js';
 import { fromFileLayout, toFileLayout, type StateDict } from './state-dict.js';
-import { evaluationGraph, trainingGraph, type TrainingGraphOptions } from './training-graph.js';
+import { evaluationGraph, trainingGraph } from './training-graph.js';
+import type { ImageFormat, TrainingGraphOptions } from './training-graph.js';
 
-export interface SessionOptions extends TrainingGraphOptions {
-  /** Of the weights' initial values. */
-  readonly seed: number;
-}
+/**
+ * `batchSize` and `optimizer`, the images' format (`transform`, or `imageSize` and `normalization`
+ * where no Compose makes them), and what has defaults: `loss`, `seed`, `keepGradients`.
+ */
+export type SessionOptions = Omit<TrainingGraphOptions, keyof ImageFormat> &
+  (ImageFormat | { readonly transform: Compose }) & {
+    /** Of the weights' initial values. Default 0. */
+    readonly seed?: number;
+  };
 
 export interface Batch {
   /** (N, S, S, 3), NHWC. */
@@ -50,26 +57,32 @@ export class Session {
   private constructor(
     private readonly model: Module,
     private readonly backend: Backend,
-    private readonly options: SessionOptions,
+    private readonly options: TrainingGraphOptions,
     private readonly state: StateLayout,
     private readonly evaluation: Executable,
   ) {}
 
   /** Compiles `model` for `backend` and draws its weights from the seed. */
-  static async create(model: Module, backend: Backend, options: SessionOptions): Promise<Session> {
+  static async create(
+    model: Module,
+    backend: Backend,
+    { seed = 0, ...rest }: SessionOptions,
+  ): Promise<Session> {
+    const options = withImageFormat(rest);
     expectWhole('batchSize', options.batchSize);
     expectWhole('imageSize', options.imageSize);
     const state = layOutState(trainingGraph(model, options));
     const plan = compilePlan(evaluationGraph(model, options), backend.capabilities, state);
     const session = new Session(model, backend, options, state, await backend.compile(plan));
-    for (const [key, data] of initialValues(model, options.seed)) {
+    for (const [key, data] of initialValues(model, seed)) {
       await session.evaluation.write(state.slots[key]!, data);
     }
     return session;
   }
 
   static forecast(model: Module, backend: Backend, options: SessionOptions): Forecast {
-    const plan = compilePlan(trainingGraph(model, options), backend.capabilities);
+    const graph = trainingGraph(model, withImageFormat(options));
+    const plan = compilePlan(graph, backend.capabilities);
     return {
       parameters: model.parameterCount(),
       flopsPerStep: plan.flops,
@@ -204,6 +217,13 @@ export class Session {
       { key },
     );
   }
+}
+
+/** A transform says in which format its images come. */
+function withImageFormat(options: SessionOptions): TrainingGraphOptions {
+  if (!('transform' in options)) return options;
+  const { outputSize, normalization } = options.transform;
+  return { ...options, imageSize: outputSize, normalization };
 }
 
 function missingKey(key: string, dict: StateDict): PlusxError {

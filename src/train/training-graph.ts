@@ -12,11 +12,15 @@ import { derivativesInto } from '../ops/derivatives.js';
 import { emitInto } from '../ops/emit.js';
 import type { Optimizer } from './optimizers.js';
 
-export interface GraphOptions {
-  readonly batchSize: number;
+/** What the network is given: square images of bytes, and how they become numbers. */
+export interface ImageFormat {
   /** Side of the square images in pixels. */
   readonly imageSize: number;
   readonly normalization: { readonly mean: readonly number[]; readonly std: readonly number[] };
+}
+
+export interface GraphOptions extends ImageFormat {
+  readonly batchSize: number;
 }
 
 export interface TrainingGraphOptions extends GraphOptions {
