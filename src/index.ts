@@ -89,7 +89,13 @@ export {
 } from './train/evaluate.js';
 export { Classifier } from './train/classifier.js';
 export { benchStep, type BenchStepOptions, type StepTiming } from './train/bench-step.js';
-export { loadCheckpoint, saveCheckpoint, type Checkpoint } from './train/checkpoint.js';
+export {
+  loadCheckpoint,
+  loadWeights,
+  saveCheckpoint,
+  saveWeights,
+  type Checkpoint,
+} from './train/checkpoint.js';
 
 // Engines
 export {
