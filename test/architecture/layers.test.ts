@@ -6,9 +6,9 @@ import { describe, test } from 'node:test';
 import ts from 'typescript';
 import * as library from '../../src/index.js';
 import { packageRoot } from '../../src/package-root.js';
+import { files, imports, parse, room, source } from './imports.js';
 
 const { root } = packageRoot();
-const source = path.join(root, 'src');
 const longestFile = 400;
 
 /** What each room may import, besides itself, `errors.ts` and `package-root.ts`. */
@@ -36,22 +36,6 @@ const typesFromAbove: readonly string[] = [
   'plan -> backend/backend.ts', // the capabilities of a backend, as data
   'ops -> autodiff/differentiate.ts', // the type of the table of gradient rules
 ];
-
-interface Import {
-  /** Relative to `src`. */
-  readonly from: string;
-  readonly to: string;
-  readonly typeOnly: boolean;
-  /** The names imported as values. */
-  readonly values: readonly string[];
-}
-
-const files = readdirSync(source, { recursive: true, encoding: 'utf8' })
-  .map((file) => file.replaceAll('\\', '/'))
-  .filter((file) => file.endsWith('.ts'))
-  .sort();
-const imports = files.flatMap(importsOf);
-const room = (file: string) => (file.includes('/') ? file.split('/')[0]! : '');
 
 describe('imports', () => {
   test('the table names every room and only rooms that exist', () => {
@@ -153,40 +137,6 @@ test('the lock file names no registry host', () => {
   const lock = readFileSync(path.join(root, 'package-lock.json'), 'utf8');
   assert.ok(!lock.includes('"resolved"'));
 });
-
-function parse(file: string): ts.SourceFile {
-  const text = readFileSync(path.join(source, file), 'utf8');
-  return ts.createSourceFile(file, text, ts.ScriptTarget.ES2022, true);
-}
-
-/** Every import of a file of ours: `import … from`, `export … from` and `import(…)`. */
-function importsOf(from: string): Import[] {
-  const found: Import[] = [];
-  const add = (specifier: ts.Node, typeOnly: boolean, values: readonly string[]) => {
-    if (!ts.isStringLiteral(specifier) || !specifier.text.startsWith('.')) return;
-    const to = path.posix.join(path.posix.dirname(from), specifier.text).replace(/\.js$/, '.ts');
-    found.push({ from, to, typeOnly, values });
-  };
-  const visit = (node: ts.Node): void => {
-    if (ts.isImportDeclaration(node)) {
-      const clause = node.importClause;
-      const named = clause?.namedBindings;
-      const elements = named && ts.isNamedImports(named) ? [...named.elements] : [];
-      const clauseIsType = clause?.phaseModifier === ts.SyntaxKind.TypeKeyword;
-      const values = clauseIsType ? [] : elements.filter((element) => !element.isTypeOnly);
-      const names = values.map((element) => (element.propertyName ?? element.name).text);
-      const whole = clause === undefined || clause.name || (named && ts.isNamespaceImport(named));
-      add(node.moduleSpecifier, clauseIsType || (!whole && values.length === 0), names);
-    } else if (ts.isExportDeclaration(node) && node.moduleSpecifier) {
-      add(node.moduleSpecifier, node.isTypeOnly, []);
-    } else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
-      add(node.arguments[0]!, false, []);
-    }
-    ts.forEachChild(node, visit);
-  };
-  visit(parse(from));
-  return found;
-}
 
 function nativeFiles(): string[] {
   return readdirSync(path.join(root, 'native'), { recursive: true, encoding: 'utf8' })
