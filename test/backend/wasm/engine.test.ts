@@ -136,8 +136,16 @@ const script = `
   console.log((await executable.read(executable.plan.outputs.y)).at(-1));
 `;
 
+async function outputOf(program: string): Promise<string> {
+  const args = ['--input-type=module', '--eval', program];
+  return (await promisify(execFile)(process.execPath, args, { timeout: 20_000 })).stdout;
+}
+
 test('a process stays for a run, and with an idle backend ends by itself', async () => {
-  const args = ['--input-type=module', '--eval', script];
-  const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 20_000 });
-  assert.equal(stdout, '7\n');
+  assert.equal(await outputOf(script), '7\n');
+});
+
+test('a process ends by itself with a backend that was opened and never used', async () => {
+  const open = `import { openWasm } from '${source}backend/wasm/index.js'; await openWasm();`;
+  assert.equal(await outputOf(open), '');
 });
