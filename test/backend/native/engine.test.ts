@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import os from 'node:os';
 import test from 'node:test';
+import { loadAddon } from '../../../src/backend/native/addon.js';
 import { openNative } from '../../../src/backend/native/index.js';
+import { opcodes } from '../../../src/backend/program.js';
 import type { PlusxError } from '../../../src/errors.js';
 import { testEngine } from '../engine-behaviour.js';
 import { fillPlan, sumPlan } from '../plans.js';
@@ -46,3 +48,19 @@ test('an instruction set that this processor lacks is refused with those it has'
     message: /this processor has no avx1024; it has (avx512|avx2|x86-64-v2|neon|generic)/,
   }),
 );
+
+test('the addon knows every opcode and refuses what is no program', { skip }, async () => {
+  const addon = loadAddon();
+  const pool = addon.createPool(1, addon.instructionSets()[0]!);
+  const arena = addon.createArena(64);
+  const run = (...words: number[]) => addon.run(pool, arena, Int32Array.from(words));
+  // An update of no values.
+  const last = [opcodes.indexOf('adamW'), 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+  assert.equal(last[0], opcodes.length - 1);
+  await run(...last);
+  const malformed = /internal: the program is malformed/;
+  assert.throws(() => run(opcodes.length, 0), malformed);
+  assert.throws(() => run(-1, 0), malformed);
+  assert.throws(() => run(0), malformed);
+  assert.throws(() => run(...last.slice(0, -1)), malformed);
+});
