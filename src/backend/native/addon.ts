@@ -34,7 +34,7 @@ export function loadAddon(): Addon {
   try {
     return loadFile(file);
   } catch (error) {
-    throw unavailable(`${file} does not load (${(error as Error).message.split('\n')[0]})`);
+    throw unavailable(doesNotLoad(file, error));
   }
 }
 
@@ -44,6 +44,10 @@ export function loadFile(file: string): Addon {
     throw new Error('it is not the plusx addon');
   }
   return addon as Addon;
+}
+
+export function doesNotLoad(file: string, error: unknown): string {
+  return `${file} does not load (${(error as Error).message.split('\n')[0]})`;
 }
 
 export function unavailable(reason: string): PlusxError {

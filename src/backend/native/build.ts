@@ -4,13 +4,13 @@
  */
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, rename, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { packageRoot } from '../../package-root.js';
-import { builtPath, loadFile, unavailable } from './addon.js';
+import { builtPath, doesNotLoad, loadFile, unavailable } from './addon.js';
 
 const run = promisify(execFile);
 
@@ -39,14 +39,23 @@ const kernelTargets: Readonly<Record<string, Readonly<Record<string, readonly st
 
 const flags = ['-std=c++20', '-O3', '-fPIC', '-fno-exceptions', '-fno-rtti', '-fno-math-errno'];
 
-/** Builds the addon unless it is there; throws `native-unavailable` with the reason. */
+/**
+ * Builds the addon unless one is there that loads; throws `native-unavailable` with the reason.
+ */
 export async function buildNative(options: BuildOptions = {}): Promise<BuildResult> {
   const target = builtPath();
+  let broken = '';
   if (existsSync(target) && !options.force) {
-    return { path: target, compiler: '', instructionSets: loadFile(target).instructionSets() };
+    try {
+      return { path: target, compiler: '', instructionSets: loadFile(target).instructionSets() };
+    } catch (error) {
+      broken = `${doesNotLoad(target, error)}, and to build it again, `;
+    }
   }
   const compiler = await findCompiler();
-  if (!compiler) throw unavailable('no C++ compiler was found (tried $CXX, c++, g++, clang++)');
+  if (!compiler) {
+    throw unavailable(`${broken}no C++ compiler was found (tried $CXX, c++, g++, clang++)`);
+  }
   options.log?.(`building the native engine with ${compiler} (once, about ten seconds)`);
 
   const folder = path.dirname(target);
@@ -55,12 +64,20 @@ export async function buildNative(options: BuildOptions = {}): Promise<BuildResu
   try {
     const file = await compile(compiler, scratch);
     const instructionSets = await selfTest(file);
+    await flush(file);
     await rename(file, target);
     options.log?.(`native engine ready (${instructionSets.join(', ')})`);
     return { path: target, compiler, instructionSets };
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }
+}
+
+/** Onto the disk, before it gets its name: loading half an addon would end the process. */
+async function flush(file: string): Promise<void> {
+  const handle = await open(file, 'r+');
+  await handle.sync();
+  await handle.close();
 }
 
 async function findCompiler(): Promise<string | undefined> {

@@ -38,26 +38,45 @@ export function backendOf(addon: Addon, options: NativeOptions): Backend {
         `it has ${known.join(', ') || 'none that plusx knows'}`,
     );
   }
-  const pool = addon.createPool(threads, instructionSet);
+  const pool = new Pool(addon, addon.createPool(threads, instructionSet));
   return {
     name: 'native',
     description: `native (${instructionSet}, ${threads} ${threads === 1 ? 'thread' : 'threads'})`,
     instructionSet,
     threads,
     capabilities: { convAlgorithms: ['gemm'] },
-    compile(plan, sharing) {
+    // eslint-disable-next-line @typescript-eslint/require-await
+    async compile(plan, sharing) {
       const shared = sharing instanceof NativeExecutable ? sharing.memory : undefined;
       if (sharing) expectSameState(sharing.plan, plan);
-      const memory = shared ?? { arena: allocate(addon, plan.arenaBytes) };
+      const memory = shared ?? { arena: allocate(addon, plan.arenaBytes), state: 'idle' };
       if (shared) grow(addon, shared.arena, plan.arenaBytes);
-      return Promise.resolve(new NativeExecutable(addon, pool, memory, plan));
+      return new NativeExecutable(addon, pool, memory, plan);
     },
     dispose: () => Promise.resolve(),
   };
 }
 
+/** The threads: they run one program at a time, in the order in which they were asked. */
+class Pool {
+  private last: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly addon: Addon,
+    private readonly pool: NativePool,
+  ) {}
+
+  run(arena: NativeArena, program: Int32Array): Promise<void> {
+    const run = this.last.then(() => this.addon.run(this.pool, arena, program));
+    this.last = run.catch(() => {});
+    return run;
+  }
+}
+
+/** What the executables of one model share. */
 interface Memory {
   readonly arena: NativeArena;
+  state: 'idle' | 'running' | 'freed';
 }
 
 class NativeExecutable implements Executable {
@@ -65,19 +84,28 @@ class NativeExecutable implements Executable {
 
   constructor(
     private readonly addon: Addon,
-    private readonly pool: NativePool,
+    private readonly pool: Pool,
     readonly memory: Memory,
     readonly plan: Plan,
   ) {
     this.program = encodeProgram(plan);
   }
 
+  /** One run at a time: the next one's inputs would come too early. */
   async run(inputs: Readonly<Record<string, TensorData>>): Promise<void> {
+    const { memory } = this;
+    if (memory.state === 'freed') throw new Error('internal: the executable was disposed of');
+    this.expectNoRun();
     for (const [name, slot] of Object.entries(this.plan.inputs)) {
       expectData(name, slot, inputs[name]);
-      this.addon.write(this.memory.arena, slot.offset, inputs[name]!);
+      this.addon.write(memory.arena, slot.offset, inputs[name]!);
     }
-    await this.addon.run(this.pool, this.memory.arena, this.program);
+    memory.state = 'running';
+    try {
+      await this.pool.run(memory.arena, this.program);
+    } finally {
+      memory.state = 'idle';
+    }
   }
 
   read(slot: Slot): Promise<TensorData> {
@@ -92,34 +120,54 @@ class NativeExecutable implements Executable {
     return Promise.resolve();
   }
 
-  dispose(): Promise<void> {
+  // Asynchronous like every other way to free memory, though freeing it here is not.
+  // eslint-disable-next-line @typescript-eslint/require-await
+  async dispose(): Promise<void> {
+    this.expectNoRun();
     this.addon.freeArena(this.memory.arena);
-    return Promise.resolve();
+    this.memory.state = 'freed';
+  }
+
+  private expectNoRun(): void {
+    if (this.memory.state === 'running') throw new Error('internal: a run is already under way');
   }
 }
 
 function allocate(addon: Addon, bytes: number): NativeArena {
-  try {
-    return addon.createArena(bytes);
-  } catch (error) {
-    throw outOfMemory(error, bytes);
-  }
+  return withinMemory(bytes, () => addon.createArena(bytes));
 }
 
 function grow(addon: Addon, arena: NativeArena, bytes: number): void {
+  withinMemory(bytes, () => addon.growArena(arena, bytes));
+}
+
+/**
+ * Throws `out-of-memory` where the system refuses, and where it could not keep its promise: many
+ * hand out more than there is, and end the process that uses it.
+ */
+function withinMemory<T>(bytes: number, ask: () => T): T {
+  if (bytes > totalMemory()) throw outOfMemory(bytes);
   try {
-    addon.growArena(arena, bytes);
+    return ask();
   } catch (error) {
-    throw outOfMemory(error, bytes);
+    if (!(error instanceof Error) || error.message !== 'out of memory') throw error;
+    throw outOfMemory(bytes);
   }
 }
 
-function outOfMemory(error: unknown, bytes: number): unknown {
-  if (!(error instanceof Error) || error.message !== 'out of memory') return error;
+/** Of the machine, or of the container that this process may use. */
+function totalMemory(): number {
+  return Math.min(os.totalmem(), process.constrainedMemory() || Infinity);
+}
+
+function outOfMemory(bytes: number): PlusxError {
+  const [needed, free, total] = [bytes, os.freemem(), totalMemory()].map(
+    (amount) => `${(amount / 1e9).toFixed(2)} GB`,
+  );
   return new PlusxError(
     'out-of-memory',
-    `this run needs ${(bytes / 1e9).toFixed(2)} GB of memory, which the system does not give ` +
-      `(${(os.freemem() / 1e9).toFixed(2)} GB are free); use a smaller batch or smaller images`,
+    `this run needs ${needed} of memory, which the system does not give ` +
+      `(it has ${total}, ${free} of them free); use a smaller batch or smaller images`,
     { needed: bytes },
   );
 }

@@ -99,6 +99,7 @@ class WasmArena {
 
   /** Runs a program on it. One at a time: the next one's inputs would come too early. */
   async run(program: { readonly program: number; readonly length: number }): Promise<void> {
+    this.expectMemory();
     this.busy = true;
     try {
       await this.engine.running.run({ ...program, arena: this.piece.address });
@@ -129,7 +130,7 @@ class WasmArena {
   /** A view of a slot's memory; stale once anything is allocated. */
   view(slot: Slot): TensorData {
     const { buffer } = this.engine.memory;
-    if (this.piece.bytes === 0) throw new Error('internal: the executable was disposed of');
+    this.expectMemory();
     const start = this.piece.address + slot.offset;
     return new arrayTypes[slot.dtype](buffer, start, elementCount(slot.shape));
   }
@@ -137,6 +138,10 @@ class WasmArena {
   release(): void {
     this.expectIdle();
     releasePiece(this.engine.heap, this.piece);
+  }
+
+  private expectMemory(): void {
+    if (this.piece.bytes === 0) throw new Error('internal: the executable was disposed of');
   }
 }
 

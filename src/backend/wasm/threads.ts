@@ -25,8 +25,6 @@ export class WasmThreads {
         this.fail(`a thread of the WASM engine died: ${error.message}`),
       );
       worker.on('exit', () => this.fail('the WASM engine was stopped'));
-      // Idle threads do not keep the process alive; a run does, see below.
-      worker.unref();
       return worker;
     });
     this.runner.on('message', (reply: RunReply) => {
@@ -35,6 +33,9 @@ export class WasmThreads {
       this.waiting.shift()?.resolve();
       if (this.waiting.length === 0) this.runner.unref();
     });
+    // Idle threads do not keep the process alive; a run does. Last, as a listener for messages
+    // takes hold of the process again.
+    for (const worker of this.workers) worker.unref();
   }
 
   /** Runs one program, after those asked for before it. */

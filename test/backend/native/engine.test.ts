@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict';
+import os from 'node:os';
+import test from 'node:test';
+import { loadAddon } from '../../../src/backend/native/addon.js';
+import { openNative } from '../../../src/backend/native/index.js';
+import { opcodes } from '../../../src/backend/program.js';
+import type { PlusxError } from '../../../src/errors.js';
+import { testEngine } from '../engine-behaviour.js';
+import { fillPlan, sumPlan } from '../plans.js';
+
+const skip = await openNative().then(
+  () => false as const,
+  (error: PlusxError) => error.message,
+);
+
+testEngine({ open: openNative, module: 'backend/native/index.js', name: 'openNative', skip });
+
+for (const [what, bytes] of [
+  ['more memory than any processor addresses', 2 ** 60],
+  ['half as much memory again as the machine has', 64 * Math.ceil((1.5 * os.totalmem()) / 64)],
+] as const) {
+  test(`a plan of ${what} says what it needs and what to do`, { skip }, async () => {
+    const backend = await openNative({ threads: 1 });
+    const needed = `needs ${(bytes / 1e9).toFixed(2)} GB of memory`;
+    const expectRefusal = (error: PlusxError) => {
+      assert.equal(error.code, 'out-of-memory');
+      assert.ok(error.message.includes(needed), error.message);
+      assert.match(error.message, /it has \d+\.\d\d GB, \d+\.\d\d GB of them free/);
+      assert.match(error.message, /use a smaller batch or smaller images/);
+      assert.deepEqual(error.details, { needed: bytes });
+      return true;
+    };
+    await assert.rejects(backend.compile(fillPlan(bytes)), expectRefusal);
+    // An arena that is to grow that far keeps what it holds.
+    const small = await backend.compile(sumPlan(1));
+    const total = small.plan.state.slots.total!;
+    await small.write(total, Float32Array.of(1, 2, 3));
+    const large = { ...sumPlan(1, small.plan.state), arenaBytes: bytes };
+    await assert.rejects(backend.compile(large, small), expectRefusal);
+    assert.deepEqual(await small.read(total), Float32Array.of(1, 2, 3));
+    await backend.dispose();
+  });
+}
+
+test('an instruction set that this processor lacks is refused with those it has', { skip }, () =>
+  assert.rejects(openNative({ instructionSet: 'avx1024' }), {
+    code: 'unknown-instruction-set',
+    message: /this processor has no avx1024; it has (avx512|avx2|x86-64-v2|neon|generic)/,
+  }),
+);
+
+test('the addon knows every opcode and refuses what is no program', { skip }, async () => {
+  const addon = loadAddon();
+  const pool = addon.createPool(1, addon.instructionSets()[0]!);
+  const arena = addon.createArena(64);
+  const run = (...words: number[]) => addon.run(pool, arena, Int32Array.from(words));
+  // An update of no values.
+  const last = [opcodes.indexOf('adamW'), 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+  assert.equal(last[0], opcodes.length - 1);
+  await run(...last);
+  const malformed = /internal: the program is malformed/;
+  assert.throws(() => run(opcodes.length, 0), malformed);
+  assert.throws(() => run(-1, 0), malformed);
+  assert.throws(() => run(0), malformed);
+  assert.throws(() => run(...last.slice(0, -1)), malformed);
+});

@@ -1,0 +1,208 @@
+/**
+ * The program that TypeScript writes is the one that C++ reads: the same opcodes, and for every kind
+ * of step the same arguments under the same names in the same order.
+ */
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { encodeProgram, opcodes } from '../../src/backend/program.js';
+import type { PlusxError } from '../../src/errors.js';
+import { slotAlignment, type Slot, type StepKind, type StepOf } from '../../src/plan/plan.js';
+import { kernelArguments, nativeOpcodes, type KernelArgument } from './kernel-arguments.js';
+import { fillPlan } from './plans.js';
+
+interface Sample<Kind extends StepKind> {
+  readonly step: Omit<StepOf<Kind>, 'kind'>;
+  /** What C++ calls the numbers that a step has only in its shapes. */
+  readonly sizes?: Readonly<Record<string, number>>;
+}
+
+/** No two alike, so that no two can change places unseen. */
+const [N, H, W, C, K, R, S, OH, OW, stride, padding] = [2, 5, 7, 11, 13, 17, 19, 67, 71, 29, 31];
+
+const slot = (unit: number, ...shape: number[]): Slot => ({
+  offset: unit * slotAlignment,
+  shape,
+  dtype: 'f32',
+});
+const image = (unit: number) => slot(unit, N, H, W, C);
+const output = (unit: number) => slot(unit, N, OH, OW, K);
+const filter = (unit: number) => slot(unit, K, R, S, C);
+const pooled = (unit: number) => slot(unit, N, OH, OW, C);
+const vector = (unit: number) => slot(unit, C);
+const flat = (unit: number) => slot(unit, 23);
+const logits = (unit: number) => slot(unit, N, K);
+
+const convolution = { stride, padding, algorithm: 'gemm', workspace: slot(900, 1) } as const;
+const convolutionSizes = { N, H, W, C, K, R, S, OH, OW };
+const window = { kernelHeight: R, kernelWidth: S, stride, padding };
+const poolSizes = { N, H, W, C, OH, OW, R, S };
+const M = N * H * W;
+const count = 23;
+
+const samples: { readonly [Kind in StepKind]: Sample<Kind> } = {
+  normalizeImage: {
+    // One channel: what C++ reads in a loop is then one number.
+    step: { x: slot(101, N, H, W, 1), y: slot(102, N, H, W, 1), mean: [0.25], std: [0.75] },
+    sizes: { pixels: M, C: 1 },
+  },
+  conv2d: {
+    step: { x: image(101), weight: filter(102), y: output(103), ...convolution },
+    sizes: convolutionSizes,
+  },
+  conv2dBackwardInput: {
+    step: { dy: output(101), weight: filter(102), dx: image(103), ...convolution },
+    sizes: convolutionSizes,
+  },
+  conv2dBackwardWeight: {
+    step: { x: image(101), dy: output(102), dweight: filter(103), ...convolution },
+    sizes: { ...convolutionSizes, partials: Math.ceil((N * OH * OW) / 4096) },
+  },
+  matmul: {
+    step: {
+      a: slot(101, 3, 5),
+      b: slot(102, 7, 5),
+      y: slot(103, 3, 7),
+      transposeA: false,
+      transposeB: true,
+    },
+    sizes: { M: 3, N: 7, inner: 5 },
+  },
+  addBias: { step: { x: image(101), bias: vector(102), y: image(103) }, sizes: { rows: M, C } },
+  sumToChannels: { step: { dy: image(101), dbias: vector(102) }, sizes: { M, C } },
+  batchNorm: {
+    step: {
+      x: image(101),
+      weight: vector(102),
+      bias: vector(103),
+      runningMean: vector(104),
+      runningVar: vector(105),
+      y: image(106),
+      mean: vector(107),
+      invStd: vector(108),
+      momentum: 0.25,
+      eps: 0.5,
+    },
+    sizes: { M, C },
+  },
+  batchNormInference: {
+    step: {
+      x: image(101),
+      weight: vector(102),
+      bias: vector(103),
+      runningMean: vector(104),
+      runningVar: vector(105),
+      y: image(106),
+      eps: 0.5,
+    },
+    sizes: { M, C },
+  },
+  batchNormBackward: {
+    step: {
+      dy: image(101),
+      x: image(102),
+      weight: vector(103),
+      mean: vector(104),
+      invStd: vector(105),
+      dx: image(106),
+      dweight: vector(107),
+      dbias: vector(108),
+    },
+    sizes: { M, C },
+  },
+  relu: { step: { x: flat(101), y: flat(102) }, sizes: { count } },
+  reluBackward: { step: { dy: flat(101), y: flat(102), dx: flat(103) }, sizes: { count } },
+  add: { step: { a: flat(101), b: flat(102), y: flat(103) }, sizes: { count } },
+  maxPool2d: { step: { x: image(101), y: pooled(102), ...window }, sizes: poolSizes },
+  maxPool2dBackward: {
+    step: { dy: pooled(101), x: image(102), dx: image(103), ...window },
+    sizes: poolSizes,
+  },
+  avgPool2d: { step: { x: image(101), y: pooled(102), ...window }, sizes: poolSizes },
+  avgPool2dBackward: { step: { dy: pooled(101), dx: image(102), ...window }, sizes: poolSizes },
+  nhwcToNchw: { step: { x: image(101), y: slot(102, N, C, H, W) }, sizes: { N, A: H * W, B: C } },
+  nchwToNhwc: { step: { x: slot(101, N, C, H, W), y: image(102) }, sizes: { N, A: C, B: H * W } },
+  softmaxCrossEntropy: {
+    step: { logits: logits(101), labels: slot(102, N), loss: slot(103, 1) },
+    sizes: { N, K },
+  },
+  softmaxCrossEntropyBackward: {
+    step: { dloss: slot(101, 1), logits: logits(102), labels: slot(103, N), dlogits: logits(104) },
+    sizes: { N, K },
+  },
+  fill: { step: { y: flat(101), value: 0.25 }, sizes: { count } },
+  sgd: {
+    step: {
+      parameter: flat(101),
+      dparameter: flat(102),
+      velocity: flat(103),
+      hyper: slot(104, 3),
+      momentum: 0.25,
+      weightDecay: 0.5,
+      nesterov: true,
+    },
+    sizes: { count },
+  },
+  adamW: {
+    step: {
+      parameter: flat(101),
+      dparameter: flat(102),
+      m: flat(103),
+      v: flat(104),
+      hyper: slot(105, 3),
+      beta1: 0.25,
+      beta2: 0.5,
+      eps: 0.75,
+      weightDecay: 0.125,
+    },
+    sizes: { count },
+  },
+};
+
+/** `lr` is the first of the hyperparameters. */
+const aliases: Readonly<Record<string, string>> = { lr: 'hyper' };
+
+/** The word that C++ expects under this name. */
+function expectedWord({ name, type }: KernelArgument, { step, sizes = {} }: Sample<StepKind>) {
+  const fields = { ...step, ...sizes } as Readonly<Record<string, unknown>>;
+  const value = fields[aliases[name] ?? name];
+  if (type === 'slot') return (value as Slot).offset / slotAlignment;
+  if (type === 'integer') return Number(value);
+  const [number] = [value].flat() as [number];
+  return new Int32Array(Float32Array.of(number).buffer)[0];
+}
+
+const planOf = (steps: readonly object[]) => ({ ...fillPlan(64), steps: steps as never });
+
+test('the opcodes are the same in TypeScript and C++, in the same order', () => {
+  assert.deepEqual(nativeOpcodes(), opcodes);
+});
+
+for (const kind of opcodes) {
+  test(`${kind}: C++ reads each argument where TypeScript writes it`, () => {
+    const [opcode, length, ...words] = encodeProgram(planOf([{ kind, ...samples[kind].step }]));
+    const args = kernelArguments(kind);
+    assert.equal(opcode, opcodes.indexOf(kind));
+    assert.equal(length, words.length);
+    assert.deepEqual(
+      args.map(({ name }, i) => `${name} ${words[i]}`),
+      args.map((argument) => `${argument.name} ${expectedWord(argument, samples[kind])}`),
+    );
+    assert.equal(words.length, args.length);
+  });
+}
+
+test('a slot that is not there is -1', () => {
+  const step = { kind: 'sgd', ...samples.sgd.step, velocity: null };
+  assert.deepEqual([...encodeProgram(planOf([step]))].slice(2, 6), [101, 102, -1, 104]);
+});
+
+test('a tensor of more values than an index has bits for is refused', () => {
+  assert.throws(
+    () => encodeProgram(fillPlan(2 ** 33)),
+    (error: PlusxError) => {
+      assert.equal(error.code, 'too-large');
+      assert.match(error.message, /2147483648 elements .* more than .* \(2\^31 - 1\)/);
+      return true;
+    },
+  );
+});
