@@ -34,7 +34,7 @@ export const demoRecipe = {
   model: 'resnet18',
   stem: 'conv7x7',
   imageSize: 64,
-  epochs: 9,
+  epochs: 6,
   batchSize: 16,
   lr: 0.02,
   momentum: 0.9,

@@ -150,11 +150,11 @@ const samples: { readonly [Kind in StepKind]: Sample<Kind> } = {
       v: flat(104),
       hyper: slot(105, 3),
       beta1: 0.25,
-      beta2: 0.5,
-      eps: 0.75,
+      beta2: 0.375,
+      eps: 0.0625,
       weightDecay: 0.125,
     },
-    sizes: { count },
+    sizes: { count, gain1: 0.75, gain2: 0.625 },
   },
 };
 

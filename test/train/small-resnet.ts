@@ -4,7 +4,8 @@ import { flatten, globalAvgPool2d, maxPool2d, relu } from '../../src/nn/function
 import { batchNorm2d, conv2d, linear, sequential } from '../../src/nn/layers.js';
 import type { Module } from '../../src/nn/module.js';
 import { Random } from '../../src/random/philox.js';
-import type { Batch, SessionOptions } from '../../src/train/session.js';
+import type { Batch } from '../../src/train/session.js';
+import type { GraphOptions } from '../../src/train/training-graph.js';
 
 const classes = 3;
 
@@ -27,7 +28,7 @@ export function smallResNet(): Module {
 export function smallSessionOptions(
   batchSize: number,
   imageSize: number,
-): Omit<SessionOptions, 'optimizer'> {
+): GraphOptions & { readonly seed: number } {
   const normalization = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
   return { batchSize, imageSize, normalization, seed: 5 };
 }
