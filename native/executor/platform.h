@@ -6,7 +6,9 @@
 #if defined(__wasm__)
 
 namespace plusx {
-inline void sleepWhileEqual(uint32_t* word, uint32_t value) {
+// A function of its own: V8's baseline compiler (seen in V8 11.3, Node 20) loses locals that are alive
+// across the wait instruction, and with them the rest of the caller's work.
+__attribute__((noinline)) inline void sleepWhileEqual(uint32_t* word, uint32_t value) {
   __builtin_wasm_memory_atomic_wait32(reinterpret_cast<int32_t*>(word),
                                       static_cast<int32_t>(value), -1);
 }

@@ -8,7 +8,7 @@
 
 namespace plusx {
 
-constexpr size_t kThreadScratchBytes = size_t{3} << 20;
+constexpr size_t kThreadScratchBytes = size_t{8} << 20;
 constexpr size_t kSharedScratchBytes = size_t{4} << 20;
 
 // fn(context, task, scratch): `scratch` is the running thread's own kThreadScratchBytes.
