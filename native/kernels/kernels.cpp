@@ -9,6 +9,9 @@
 #include "norm/norm.cpp"
 #include "optimizer/optimizer.cpp"
 #include "pool/pool2d.cpp"
+#include "winograd/backward-weight.cpp"
+#include "winograd/pass.cpp"
+#include "winograd/weights.cpp"
 
 namespace plusx::PLUSX_ISA {
 

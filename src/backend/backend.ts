@@ -8,8 +8,9 @@ export type TensorData = Float32Array | Uint8Array | Int32Array;
 
 /** What the planner may ask of a backend. */
 export interface Capabilities {
-  /** In order of preference. */
   readonly convAlgorithms: readonly ConvAlgorithm[];
+  /** Take the first of them that fits the shape, rather than the cheapest by estimate. */
+  readonly convInOrder?: boolean;
 }
 
 export type DeviceName = 'native' | 'wasm' | 'reference';

@@ -7,8 +7,15 @@
  */
 import { PlusxError } from '../errors.js';
 import { elementCount } from '../graph/graph.js';
-import { weightPartials, type ConvSizes } from '../plan/algorithms.js';
-import { slotAlignment, type Plan, type Slot, type StepKind, type StepOf } from '../plan/plan.js';
+import {
+  slotAlignment,
+  type ConvAlgorithm,
+  type ConvCut,
+  type Plan,
+  type Slot,
+  type StepKind,
+  type StepOf,
+} from '../plan/plan.js';
 
 type Argument = Slot | null | number | { readonly float: number };
 
@@ -39,7 +46,6 @@ const rows: { readonly [Kind in StepKind]: (step: StepOf<Kind>) => readonly Argu
     step.dweight,
     step.workspace,
     ...convolution(step.x, step.dy, step.dweight, step),
-    weightPartials(convolutionSizes(step.x, step.dy, step.dweight)),
   ],
   matmul: ({ a, b, y, transposeA, transposeB }) => [
     a,
@@ -173,19 +179,24 @@ function rowsAndChannels(x: Slot): [number, number] {
   return [elementCount(x.shape) / C, C];
 }
 
-function convolutionSizes(x: Slot, y: Slot, weight: Slot): ConvSizes {
-  const [N, H, W, C] = x.shape as [number, number, number, number];
-  const [, OH, OW, K] = y.shape as [number, number, number, number];
-  const [, R, S] = weight.shape as [number, number, number, number];
-  return { N, H, W, C, K, R, S, OH, OW };
-}
-
 /** What the kernels' scratch memory can hold. */
 const maxTaps = 1024;
 const maxReduction = 50_000;
 
-function convolution(x: Slot, y: Slot, weight: Slot, step: { stride: number; padding: number }) {
-  const { N, H, W, C, K, R, S, OH, OW } = convolutionSizes(x, y, weight);
+/** The C++ engines' own algorithms, as numbers. */
+const algorithms: readonly ConvAlgorithm[] = ['gemm', 'winograd'];
+
+interface Convolution {
+  readonly stride: number;
+  readonly padding: number;
+  readonly algorithm: ConvAlgorithm;
+  readonly cut: ConvCut;
+}
+
+function convolution(x: Slot, y: Slot, weight: Slot, step: Convolution): number[] {
+  const [N, H, W, C] = x.shape as [number, number, number, number];
+  const [, OH, OW, K] = y.shape as [number, number, number, number];
+  const [, R, S] = weight.shape as [number, number, number, number];
   if (R * S > maxTaps || R * S * Math.max(C, K) > maxReduction) {
     throw new PlusxError(
       'too-large',
@@ -193,7 +204,13 @@ function convolution(x: Slot, y: Slot, weight: Slot, step: { stride: number; pad
         `(${maxTaps} taps, ${maxReduction} values)`,
     );
   }
-  return [N, H, W, C, K, R, S, OH, OW, step.stride, step.padding];
+  const { stride, padding, cut } = step;
+  const algorithm = algorithms.indexOf(step.algorithm);
+  const { partials, blockTiles, blockChannels, splits } = cut;
+  return [
+    ...[N, H, W, C, K, R, S, OH, OW, stride, padding],
+    ...[algorithm, partials, blockTiles, blockChannels, splits],
+  ];
 }
 
 function pooling(

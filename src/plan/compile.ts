@@ -116,5 +116,7 @@ function convolutionChoice(node: Node, capabilities: Capabilities): ConvChoice |
   const [N, H, W, C] = x!.shape as [number, number, number, number];
   const [, OH, OW, K] = y!.shape as [number, number, number, number];
   const [, R, S] = weight!.shape as [number, number, number, number];
-  return chooseConvAlgorithm(pass, { N, H, W, C, K, R, S, OH, OW }, capabilities);
+  const { stride, padding } = node.attributes as { stride: number; padding: number };
+  const sizes = { N, H, W, C, K, R, S, OH, OW, stride, padding };
+  return chooseConvAlgorithm(pass, sizes, capabilities);
 }

@@ -181,6 +181,7 @@ function convolution<Op extends 'conv2d' | 'conv2dBackwardInput' | 'conv2dBackwa
     stride: context.attributes.stride,
     padding: context.attributes.padding,
     algorithm: context.choice.algorithm,
+    cut: context.choice.cut,
     workspace: context.workspace,
   };
 }

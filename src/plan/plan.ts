@@ -19,13 +19,29 @@ export interface Slot {
 
 export const slotAlignment = 64;
 
-/** How a convolution is computed. `direct`: the definition. `gemm`: implicit, on packed weights. */
-export type ConvAlgorithm = 'direct' | 'gemm';
+/**
+ * How a convolution is computed. `direct`: the definition. `gemm`: implicit, on packed weights.
+ * `winograd`: F(4×4, 3×3), for 3×3 filters of stride 1.
+ */
+export type ConvAlgorithm = 'direct' | 'gemm' | 'winograd';
+
+/** How a convolution's work is cut: by its shape, so that the bits do not depend on the threads. */
+export interface ConvCut {
+  /** Partial sums in which a weight's gradient is collected. */
+  readonly partials: number;
+  /** Winograd: tiles that are transformed and multiplied at a time. */
+  readonly blockTiles: number;
+  /** Winograd's weight gradient: channels of a task, of C and of K alike. */
+  readonly blockChannels: number;
+  /** Winograd: tasks among which the output channels of a block are shared. */
+  readonly splits: number;
+}
 
 interface ConvAttributes {
   readonly stride: number;
   readonly padding: number;
   readonly algorithm: ConvAlgorithm;
+  readonly cut: ConvCut;
   /** Scratch whose size the algorithm fixes (`algorithms.ts`); null where it needs none. */
   readonly workspace: Slot | null;
 }

@@ -32,8 +32,15 @@ const vector = (unit: number) => slot(unit, C);
 const flat = (unit: number) => slot(unit, 23);
 const logits = (unit: number) => slot(unit, N, K);
 
-const convolution = { stride, padding, algorithm: 'gemm', workspace: slot(900, 1) } as const;
-const convolutionSizes = { N, H, W, C, K, R, S, OH, OW };
+const cut = { partials: 37, blockTiles: 41, blockChannels: 43, splits: 47 };
+const convolution = {
+  stride,
+  padding,
+  algorithm: 'winograd',
+  cut,
+  workspace: slot(900, 1),
+} as const;
+const convolutionSizes = { N, H, W, C, K, R, S, OH, OW, algorithm: 1, ...cut };
 const window = { kernelHeight: R, kernelWidth: S, stride, padding };
 const poolSizes = { N, H, W, C, OH, OW, R, S };
 const M = N * H * W;
@@ -55,7 +62,7 @@ const samples: { readonly [Kind in StepKind]: Sample<Kind> } = {
   },
   conv2dBackwardWeight: {
     step: { x: image(101), dy: output(102), dweight: filter(103), ...convolution },
-    sizes: { ...convolutionSizes, partials: Math.ceil((N * OH * OW) / 4096) },
+    sizes: convolutionSizes,
   },
   matmul: {
     step: {

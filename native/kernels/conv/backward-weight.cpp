@@ -3,7 +3,7 @@
 // Pixels are cut into `partials` ranges by shape; each task sums one range for one panel of k into
 // its own part of the workspace, laid out (partial, panel, tap, c, kPanel); a last pass adds the
 // partial sums in their order.
-#include "conv.h"
+#include "gather.h"
 
 namespace plusx::PLUSX_ISA {
 
@@ -92,13 +92,8 @@ void packPanel(const float* dy, int64_t firstPixel, int32_t pixels, int32_t K, i
 
 }  // namespace
 
-void conv2dBackwardWeight(Arguments a, Pool* pool) {
-  const float* x = a.floats();
-  const float* dy = a.floats();
-  float* dweight = a.floats();
-  float* workspace = a.floats();
-  const ConvShape s = readShape(a);
-  const int32_t partials = a.integer();
+void gatherWeight(const ConvShape& s, const float* x, const float* dy, float* dweight,
+                  float* workspace, int32_t partials, Pool* pool) {
   const int32_t taps = s.R * s.S;
   const int32_t panels = (s.K + kPanel - 1) / kPanel;
   const int64_t pixels = static_cast<int64_t>(s.N) * s.OH * s.OW;

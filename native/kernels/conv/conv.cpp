@@ -1,6 +1,7 @@
 #include "conv.h"
 
 #include "gather.h"
+#include "kernels/winograd/winograd.h"
 
 namespace plusx::PLUSX_ISA {
 
@@ -23,12 +24,20 @@ ConvShape readShape(Arguments& a) {
   return shape;
 }
 
-void conv2d(Arguments a, Pool* pool) {
-  const float* x = a.floats();
-  const float* weight = a.floats();
-  float* y = a.floats();
-  float* workspace = a.floats();
-  const ConvShape s = readShape(a);
+ConvChoice readChoice(Arguments& a) {
+  ConvChoice choice;
+  choice.algorithm = static_cast<ConvAlgorithm>(a.integer());
+  choice.partials = a.integer();
+  choice.blockTiles = a.integer();
+  choice.blockChannels = a.integer();
+  choice.splits = a.integer();
+  return choice;
+}
+
+namespace {
+
+void gatherForward(const ConvShape& s, const float* x, const float* weight, float* y,
+                   float* workspace, Pool* pool) {
   int32_t tapRow[kMaxTaps], tapColumn[kMaxTaps], tapIndex[kMaxTaps];
   const int32_t taps = s.R * s.S;
   if (taps > kMaxTaps) __builtin_trap();
@@ -44,12 +53,8 @@ void conv2d(Arguments a, Pool* pool) {
             pool);
 }
 
-void conv2dBackwardInput(Arguments a, Pool* pool) {
-  const float* dy = a.floats();
-  const float* weight = a.floats();
-  float* dx = a.floats();
-  float* workspace = a.floats();
-  const ConvShape s = readShape(a);
+void gatherBackwardInput(const ConvShape& s, const float* dy, const float* weight, float* dx,
+                         float* workspace, Pool* pool) {
   if (s.R * s.S > kMaxTaps) __builtin_trap();
   const int64_t filter = static_cast<int64_t>(s.R) * s.S * s.C;
   for (int32_t row0 = 0; row0 < s.stride && row0 < s.H; ++row0) {
@@ -73,6 +78,55 @@ void conv2dBackwardInput(Arguments a, Pool* pool) {
                 pool);
     }
   }
+}
+
+}  // namespace
+
+void conv2d(Arguments a, Pool* pool) {
+  const float* x = a.floats();
+  const float* weight = a.floats();
+  float* y = a.floats();
+  float* workspace = a.floats();
+  const ConvShape s = readShape(a);
+  const ConvChoice choice = readChoice(a);
+  if (choice.algorithm == ConvAlgorithm::gemm) {
+    return gatherForward(s, x, weight, y, workspace, pool);
+  }
+  packWinogradForward(weight, s.K, s.C, workspace, pool);
+  runWinograd({x, s.N, s.H, s.W, s.C, y, s.OH, s.OW, s.K, s.padding, workspace, {}, nullptr,
+               choice.blockTiles, choice.splits},
+              pool);
+}
+
+void conv2dBackwardInput(Arguments a, Pool* pool) {
+  const float* dy = a.floats();
+  const float* weight = a.floats();
+  float* dx = a.floats();
+  float* workspace = a.floats();
+  const ConvShape s = readShape(a);
+  const ConvChoice choice = readChoice(a);
+  if (choice.algorithm == ConvAlgorithm::gemm) {
+    return gatherBackwardInput(s, dy, weight, dx, workspace, pool);
+  }
+  packWinogradBackward(weight, s.K, s.C, workspace, pool);
+  runWinograd({dy, s.N, s.OH, s.OW, s.K, dx, s.H, s.W, s.C, 2 - s.padding, workspace, {}, nullptr,
+               choice.blockTiles, choice.splits},
+              pool);
+}
+
+void conv2dBackwardWeight(Arguments a, Pool* pool) {
+  const float* x = a.floats();
+  const float* dy = a.floats();
+  float* dweight = a.floats();
+  float* workspace = a.floats();
+  const ConvShape s = readShape(a);
+  const ConvChoice choice = readChoice(a);
+  if (choice.algorithm == ConvAlgorithm::gemm) {
+    return gatherWeight(s, x, dy, dweight, workspace, choice.partials, pool);
+  }
+  runWinogradWeight(s, x, {}, dy, dweight, workspace,
+                    {choice.partials, choice.blockTiles, choice.blockChannels, choice.blockChannels},
+                    pool);
 }
 
 }  // namespace plusx::PLUSX_ISA

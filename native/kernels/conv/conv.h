@@ -35,7 +35,16 @@ struct ConvShape {
   int32_t N, H, W, C, K, R, S, OH, OW, stride, padding;
 };
 
+enum class ConvAlgorithm : int32_t { gemm, winograd };
+
+// What the plan decided: see ConvCut in src/plan/plan.ts.
+struct ConvChoice {
+  ConvAlgorithm algorithm;
+  int32_t partials, blockTiles, blockChannels, splits;
+};
+
 ConvShape readShape(Arguments& arguments);
+ConvChoice readChoice(Arguments& arguments);
 
 void conv2d(Arguments arguments, Pool* pool);
 void conv2dBackwardInput(Arguments arguments, Pool* pool);

@@ -1,5 +1,7 @@
 #include "gather.h"
 
+#include "multiply.h"
+
 namespace plusx::PLUSX_ISA {
 
 void packWeights(const WeightView& view, const int32_t* tapIndex, int32_t taps, float* packed,
@@ -86,32 +88,6 @@ void packTile(const Gather& g, GridPixel pixel, int32_t count, int32_t reduction
   }
 }
 
-// acc(pixel, o) = Σ tile(·, pixel) panel(·, o): the inner loop of everything. 2·kTilePixels
-// accumulators stay in registers; look at the disassembly when changing it.
-__attribute__((noinline)) void multiplyTile(const float* tile, const float* panel,
-                                            int32_t reduction, float* out) {
-  Vector acc[kTilePixels][2] = {};
-  for (int32_t chunk = 0; chunk < reduction; chunk += kChunk) {
-#pragma GCC unroll 2
-    for (int c = 0; c < kChunk; ++c) {
-      const Vector w0 = load(panel), w1 = load(panel + kWidth);
-#pragma GCC unroll 16
-      for (int t = 0; t < kTilePixels; ++t) {
-        const float x = tile[t * kChunk + c];
-        acc[t][0] += x * w0;
-        acc[t][1] += x * w1;
-      }
-      panel += kPanel;
-    }
-    tile += kTilePixels * kChunk;
-  }
-#pragma GCC unroll 16
-  for (int t = 0; t < kTilePixels; ++t) {
-    store(out + t * kPanel, acc[t][0]);
-    store(out + t * kPanel + kWidth, acc[t][1]);
-  }
-}
-
 // Tiles whose packed inputs share the second-level cache with one panel of weights.
 int32_t tilesPerBlock(int32_t reduction) {
   const int64_t tileBytes = static_cast<int64_t>(reduction) * kTilePixels * sizeof(float);
@@ -156,9 +132,10 @@ void runGather(const Gather& g, Pool* pool) {
       const int32_t channels = g.outC - first < kPanel ? g.outC - first : kPanel;
       for (int32_t t = 0; t < tileCount; ++t) {
         float result[kTilePixels * kPanel];
-        multiplyTile(tiles + t * tileFloats, weights, reduction, result);
         GridPixel pixel = starts[t];
         const int64_t count = left - t * kTilePixels;
+        multiplyRows(static_cast<int32_t>(count), tiles + t * tileFloats, weights, reduction,
+                     result);
         for (int32_t q = 0; q < kTilePixels && q < count; ++q, advance(pixel, g)) {
           const int64_t row = static_cast<int64_t>(pixel.n) * g.outH + g.row0 + pixel.i * g.step;
           float* to = g.out + (row * g.outW + g.column0 + pixel.j * g.step) * g.outC + first;

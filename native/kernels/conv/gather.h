@@ -42,4 +42,8 @@ void packWeights(const WeightView& view, const int32_t* tapIndex, int32_t taps, 
 
 void runGather(const Gather& gather, Pool* pool);
 
+// dweight by the same implicit product; `workspace`: (partials, panels of k, taps, c, kPanel).
+void gatherWeight(const ConvShape& shape, const float* x, const float* dy, float* dweight,
+                  float* workspace, int32_t partials, Pool* pool);
+
 }  // namespace plusx::PLUSX_ISA

@@ -44,7 +44,7 @@ export function backendOf(addon: Addon, options: NativeOptions): Backend {
     description: `native (${instructionSet}, ${threads} ${threads === 1 ? 'thread' : 'threads'})`,
     instructionSet,
     threads,
-    capabilities: { convAlgorithms: ['gemm'] },
+    capabilities: { convAlgorithms: ['winograd', 'gemm'] },
     // eslint-disable-next-line @typescript-eslint/require-await
     async compile(plan, sharing) {
       const shared = sharing instanceof NativeExecutable ? sharing.memory : undefined;

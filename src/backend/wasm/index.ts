@@ -57,7 +57,7 @@ export async function openWasm(options: WasmOptions = {}): Promise<Backend> {
     description: `wasm (${instructionSet}, ${threads} ${threads === 1 ? 'thread' : 'threads'})`,
     instructionSet,
     threads,
-    capabilities: { convAlgorithms: ['gemm'] },
+    capabilities: { convAlgorithms: ['winograd', 'gemm'] },
     async compile(plan, sharing) {
       if (sharing) expectSameState(sharing.plan, plan);
       const allocate = () => {

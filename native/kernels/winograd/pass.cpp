@@ -1,0 +1,166 @@
+// A pass over tiles, forward or backward-input: transform, multiply, transform back, block by block.
+#include "kernels/conv/multiply.h"
+#include "winograd.h"
+
+namespace plusx::PLUSX_ISA {
+
+namespace {
+
+struct Block {
+  int32_t first, count;  // tiles
+  int32_t groups;        // of kTilePixels tiles
+  int32_t chunks;        // of kChunk input channels
+  // Strides in floats between positions: a line is added so that 36 streams of stores do not fall
+  // into one set of the cache.
+  int64_t inputStride, productStride;
+};
+
+Block blockAt(const WinogradPass& pass, int32_t tiles, int32_t index) {
+  Block block;
+  block.first = index * pass.blockTiles;
+  const int32_t left = tiles - block.first;
+  block.count = left < pass.blockTiles ? left : pass.blockTiles;
+  block.groups = (block.count + kTilePixels - 1) / kTilePixels;
+  block.chunks = (pass.inC + kChunk - 1) / kChunk;
+  block.inputStride =
+      static_cast<int64_t>(block.groups) * block.chunks * kTilePixels * kChunk + kChunk;
+  block.productStride = static_cast<int64_t>(block.groups) * kTilePixels * kPanel + kChunk;
+  return block;
+}
+
+// inputs(position, group, chunk, tile in group, 16) = Bᵀ d B of every tile of the block.
+void transformInputs(const WinogradPass& pass, const TileGrid& grid, const Block& block,
+                     float* inputs) {
+  TilePosition tile = tileAt(grid, block.first);
+  for (int32_t t = 0; t < block.count; ++t, advance(tile, grid)) {
+    const float* image = pass.in + static_cast<int64_t>(tile.n) * pass.inH * pass.inW * pass.inC;
+    const int32_t top = tile.row * kTile - pass.padding, left = tile.column * kTile - pass.padding;
+    float* to = inputs + static_cast<int64_t>(t / kTilePixels) * block.chunks * kTilePixels * kChunk +
+                t % kTilePixels * kChunk;
+    for (int32_t c = 0; c < block.chunks * kChunk; c += kWidth) {
+      float* chunk = to + static_cast<int64_t>(c / kChunk) * kTilePixels * kChunk + c % kChunk;
+      alignas(64) Vector d[kPositions], half[kPositions], whole[kPositions];
+      if (c < pass.inC) {
+        loadTile<kInputTile>(image, pass.inH, pass.inW, pass.inC, top, left, c, pass.prologue, d);
+        for (int j = 0; j < kInputTile; ++j) {
+          transformInput<kInputTile, kInputTile>(d + j, half + j);
+        }
+        for (int i = 0; i < kInputTile; ++i) {
+          transformInput<1, 1>(half + i * kInputTile, whole + i * kInputTile);
+        }
+      } else {
+        for (Vector& value : whole) value = Vector{};
+      }
+      for (int p = 0; p < kPositions; ++p) store(chunk + p * block.inputStride, whole[p]);
+    }
+  }
+}
+
+// Count, mean and squared deviations of one vector of channels, from sums around a pivot: a value
+// of the same distribution, so that nothing cancels.
+struct Moments {
+  Vector pivot, sum, squares;
+  int32_t count;
+};
+
+// y = Aᵀ m A of every tile for one vector of output channels.
+void transformOutputs(const WinogradPass& pass, const TileGrid& grid, const Block& block,
+                      const float* products, int32_t k, Moments& moments) {
+  const int32_t channels = pass.outC - k < kWidth ? pass.outC - k : kWidth;
+  TilePosition tile = tileAt(grid, block.first);
+  Vector pivot = {}, sum = {}, squares = {};
+  int32_t total = 0;
+  for (int32_t t = 0; t < block.count; ++t, advance(tile, grid)) {
+    alignas(64) Vector m[kPositions], half[kTile * kInputTile], y[kTile * kTile];
+    const float* from = products + static_cast<int64_t>(t) * kPanel;
+    for (int p = 0; p < kPositions; ++p) m[p] = load(from + p * block.productStride);
+    for (int j = 0; j < kInputTile; ++j) {
+      transformOutput<kInputTile, kInputTile>(m + j, half + j);
+    }
+    for (int i = 0; i < kTile; ++i) transformOutput<1, 1>(half + i * kInputTile, y + i * kTile);
+
+    const int32_t oh = tile.row * kTile, ow = tile.column * kTile;
+    const int32_t rows = pass.outH - oh < kTile ? pass.outH - oh : kTile;
+    const int32_t columns = pass.outW - ow < kTile ? pass.outW - ow : kTile;
+    float* to = pass.out +
+                ((static_cast<int64_t>(tile.n) * pass.outH + oh) * pass.outW + ow) * pass.outC + k;
+    if (t == 0) pivot = y[0];
+    total += rows * columns;
+    for (int i = 0; i < rows; ++i, to += static_cast<int64_t>(pass.outW) * pass.outC) {
+      float* column = to;
+      for (int j = 0; j < columns; ++j, column += pass.outC) {
+        const Vector value = y[i * kTile + j];
+        if (channels == kWidth) {
+          store(column, value);
+        } else {
+          for (int32_t o = 0; o < channels; ++o) column[o] = value[o];
+        }
+        const Vector deviation = value - pivot;
+        sum += deviation;
+        squares += deviation * deviation;
+      }
+    }
+  }
+  moments = {pivot, sum, squares, total};
+}
+
+void storeMoments(const WinogradPass& pass, int32_t index, int32_t k, const Moments& moments) {
+  const int32_t channels = pass.outC - k < kWidth ? pass.outC - k : kWidth;
+  const float count = static_cast<float>(moments.count);
+  const Vector shift = moments.sum / count;
+  const Vector mean = moments.pivot + shift;
+  const Vector squares = moments.squares - moments.sum * shift;
+  float* to = pass.statistics + static_cast<int64_t>(index) * 3 * pass.outC + k;
+  for (int32_t o = 0; o < channels; ++o) {
+    to[o] = count;
+    to[pass.outC + o] = mean[o];
+    to[2 * pass.outC + o] = squares[o];
+  }
+}
+
+}  // namespace
+
+void runWinograd(const WinogradPass& pass, Pool* pool) {
+  const TileGrid grid = {pass.N, (pass.outH + kTile - 1) / kTile, (pass.outW + kTile - 1) / kTile};
+  const int32_t tiles = grid.count();
+  const int32_t blocks = (tiles + pass.blockTiles - 1) / pass.blockTiles;
+  const int32_t panels = (pass.outC + kPanel - 1) / kPanel;
+  const int32_t perSplit = (panels + pass.channelSplits - 1) / pass.channelSplits;
+
+  parallelFor(pool, blocks * pass.channelSplits, [&](int32_t task, char* scratch) {
+    const int32_t index = task / pass.channelSplits;
+    const Block block = blockAt(pass, tiles, index);
+    float* inputs = reinterpret_cast<float*>(scratch);
+    float* products = inputs + kPositions * block.inputStride;
+    const int64_t bytes = sizeof(float) * kPositions * (block.inputStride + block.productStride);
+    if (bytes > static_cast<int64_t>(kThreadScratchBytes)) __builtin_trap();
+
+    transformInputs(pass, grid, block, inputs);
+    const int32_t reduction = block.chunks * kChunk;
+    const int32_t firstPanel = task % pass.channelSplits * perSplit;
+    const int32_t endPanel = firstPanel + perSplit < panels ? firstPanel + perSplit : panels;
+    for (int32_t panel = firstPanel; panel < endPanel; ++panel) {
+      const float* weights =
+          pass.weights + static_cast<int64_t>(panel) * kPositions * reduction * kPanel;
+      for (int p = 0; p < kPositions; ++p, weights += reduction * kPanel) {
+        const float* tile = inputs + p * block.inputStride;
+        float* to = products + p * block.productStride;
+        for (int32_t g = 0; g < block.groups; ++g) {
+          const int32_t left = block.count - g * kTilePixels;
+          multiplyRows(left, tile, weights, reduction, to);
+          tile += reduction * kTilePixels;
+          to += kTilePixels * kPanel;
+        }
+      }
+      for (int half = 0; half < 2; ++half) {
+        const int32_t k = panel * kPanel + half * kWidth;
+        if (k >= pass.outC) break;
+        Moments moments;
+        transformOutputs(pass, grid, block, products + half * kWidth, k, moments);
+        if (pass.statistics) storeMoments(pass, index, k, moments);
+      }
+    }
+  });
+}
+
+}  // namespace plusx::PLUSX_ISA

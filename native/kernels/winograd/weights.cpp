@@ -1,0 +1,65 @@
+// The weights in the Winograd domain, in panels of output channels as the matrix product reads them.
+#include "winograd.h"
+
+namespace plusx::PLUSX_ISA {
+
+namespace {
+
+// packed(position, reduced, lane) of one vector of output channels; `g` is its 3×3 filter.
+PLUSX_INLINE void packFilter(const Vector* g, int64_t positionStride, float* packed) {
+  alignas(64) Vector half[kInputTile * 3], whole[kPositions];
+  for (int j = 0; j < 3; ++j) transformWeight<3, 3>(g + j, half + j);
+  for (int i = 0; i < kInputTile; ++i) transformWeight<1, 1>(half + i * 3, whole + i * kInputTile);
+  for (int p = 0; p < kPositions; ++p) store(packed + p * positionStride, whole[p]);
+}
+
+// filter(output lane, reduced, taps) is a function of the pass; the rest is the same.
+template <typename Filter>
+void packPanels(int32_t outputs, int32_t reduced, float* packed, Pool* pool, const Filter& filter) {
+  const int32_t panels = (outputs + kPanel - 1) / kPanel;
+  const int32_t padded = (reduced + kChunk - 1) / kChunk * kChunk;
+  const int32_t chunks = padded / kChunk;
+  const int64_t positionStride = static_cast<int64_t>(padded) * kPanel;
+  parallelFor(pool, panels * chunks, [&](int32_t task, char*) {
+    const int32_t panel = task / chunks, first = task % chunks * kChunk;
+    float* to = packed + panel * kPositions * positionStride;
+    for (int32_t i = first; i < first + kChunk; ++i) {
+      for (int half = 0; half < 2; ++half) {
+        const int32_t output = panel * kPanel + half * kWidth;
+        alignas(64) Vector g[9] = {};
+        if (i < reduced && output < outputs) filter(output, i, g);
+        packFilter(g, positionStride, to + static_cast<int64_t>(i) * kPanel + half * kWidth);
+      }
+    }
+  });
+}
+
+}  // namespace
+
+void packWinogradForward(const float* weight, int32_t K, int32_t C, float* packed, Pool* pool) {
+  packPanels(K, C, packed, pool, [&](int32_t k, int32_t c, Vector* g) {
+    const int32_t lanes = K - k < kWidth ? K - k : kWidth;
+    float lines[9][kWidth] = {};
+    for (int32_t lane = 0; lane < lanes; ++lane) {
+      const float* from = weight + static_cast<int64_t>(k + lane) * 9 * C + c;
+      for (int tap = 0; tap < 9; ++tap) lines[tap][lane] = from[static_cast<int64_t>(tap) * C];
+    }
+    for (int tap = 0; tap < 9; ++tap) g[tap] = load(lines[tap]);
+  });
+}
+
+void packWinogradBackward(const float* weight, int32_t K, int32_t C, float* packed, Pool* pool) {
+  packPanels(C, K, packed, pool, [&](int32_t c, int32_t k, Vector* g) {
+    const int32_t lanes = C - c < kWidth ? C - c : kWidth;
+    for (int tap = 0; tap < 9; ++tap) {
+      const float* from = weight + (static_cast<int64_t>(k) * 9 + 8 - tap) * C + c;
+      if (lanes == kWidth) {
+        g[tap] = load(from);
+      } else {
+        for (int32_t lane = 0; lane < lanes; ++lane) g[tap][lane] = from[lane];
+      }
+    }
+  });
+}
+
+}  // namespace plusx::PLUSX_ISA
