@@ -37,7 +37,7 @@ const variants = {
 };
 
 export async function buildWasm({ log = console.log } = {}) {
-  const sources = readSources(path.join(root, 'native'));
+  const { test: _, ...sources } = readSources(path.join(root, 'native'));
   const hash = createHash('sha256').update(JSON.stringify([sources, flags, variants]));
   const key = hash.digest('hex');
   const keyFile = path.join(output, 'sources.sha256');

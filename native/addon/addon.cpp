@@ -11,77 +11,27 @@
 #include <cstring>
 #include <memory>
 #include <new>
-#include <thread>
 #include <vector>
 
 #include "executor/executor.h"
+#include "executor/instruction-sets.h"
+#include "executor/owned-pool.h"
 #if defined(__unix__) || defined(__APPLE__)
 #include <sys/mman.h>
 #endif
 
-#define PLUSX_DECLARE(isa)               \
-  namespace plusx::isa {                 \
-  const KernelTable& kernelTable();      \
-  }
-#if defined(__x86_64__)
-PLUSX_DECLARE(avx512)
-PLUSX_DECLARE(avx2)
-PLUSX_DECLARE(x86_64_v2)
-#else
-PLUSX_DECLARE(generic)
-#endif
-
 namespace {
 
-using plusx::KernelTable;
+using plusx::InstructionSet;
+using plusx::instructionSets;
 
-struct InstructionSet {
-  const char* name;
-  bool available;
-  const KernelTable& (*table)();
-};
+// Threads, and the kernels that they run.
+struct EnginePool {
+  EnginePool(int32_t count, const plusx::KernelTable& table) : kernels(table), threads(count) {}
 
-std::vector<InstructionSet> instructionSets() {
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
-                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-                      __builtin_cpu_supports("avx512bw");
-  return {{"avx512", avx512, plusx::avx512::kernelTable},
-          {"avx2", avx2, plusx::avx2::kernelTable},
-          {"x86-64-v2", static_cast<bool>(__builtin_cpu_supports("sse4.2")),
-           plusx::x86_64_v2::kernelTable}};
-#elif defined(__aarch64__)
-  return {{"neon", true, plusx::generic::kernelTable}};
-#else
-  return {{"generic", true, plusx::generic::kernelTable}};
-#endif
-}
-
-// Threads that live as long as the pool; the caller of run is one more.
-class OwnedPool {
- public:
-  OwnedPool(int32_t threads, const KernelTable& kernels)
-      : kernels(kernels), memory_(plusx::poolMemoryBytes(threads) + 64) {
-    const auto address = reinterpret_cast<uintptr_t>(memory_.data());
-    plusx::poolInit(&pool, threads, reinterpret_cast<char*>((address + 63) / 64 * 64));
-    for (int32_t i = 1; i < threads; ++i) workers_.emplace_back(plusx::poolWorker, &pool, i);
-  }
-  ~OwnedPool() {
-    plusx::poolStop(&pool);
-    for (std::thread& worker : workers_) worker.join();
-  }
-  OwnedPool(const OwnedPool&) = delete;
-  OwnedPool& operator=(const OwnedPool&) = delete;
-
-  const KernelTable& kernels;
-  plusx::Pool pool;
+  const plusx::KernelTable& kernels;
+  plusx::OwnedPool threads;
   bool busy = false;
-
- private:
-  std::vector<char> memory_;
-  std::vector<std::thread> workers_;
 };
 
 // Zeroed memory, aligned to pages, in huge pages where the system gives them.
@@ -193,7 +143,7 @@ napi_value createPool(napi_env env, napi_callback_info info) {
   }
   for (const InstructionSet& set : instructionSets()) {
     if (!set.available || std::strcmp(set.name, name) != 0) continue;
-    return wrap(env, std::make_unique<OwnedPool>(threads, set.table()), kPoolTag);
+    return wrap(env, std::make_unique<EnginePool>(threads, set.table()), kPoolTag);
   }
   return fail(env, "internal: this processor has no such instruction set");
 }
@@ -277,7 +227,7 @@ napi_value readArena(napi_env env, napi_callback_info info) {
 
 // One run of a program, from its call to its promise.
 struct Run {
-  OwnedPool* pool;
+  EnginePool* pool;
   Arena* arena;
   std::vector<int32_t> program;
   napi_deferred deferred;
@@ -300,7 +250,7 @@ napi_value runPlan(napi_env env, napi_callback_info info) {
   if (!readArguments(env, info, values)) {
     return fail(env, "internal: run takes (pool, arena, program)");
   }
-  OwnedPool* pool = unwrap<OwnedPool>(env, values[0], kPoolTag);
+  EnginePool* pool = unwrap<EnginePool>(env, values[0], kPoolTag);
   Arena* arena = unwrap<Arena>(env, values[1], kArenaTag);
   napi_typedarray_type type;
   size_t length;
@@ -330,7 +280,7 @@ napi_value runPlan(napi_env env, napi_callback_info info) {
     Run* job = static_cast<Run*>(data);
     plusx::runProgram(job->pool->kernels, job->program.data(),
                       static_cast<int64_t>(job->program.size()), job->arena->data(),
-                      &job->pool->pool);
+                      job->pool->threads.get());
   };
   napi_create_async_work(env, nullptr, name, execute, finishRun, run.get(), &run->work);
   pool->busy = arena->busy = true;

@@ -19,7 +19,7 @@ static void waitUntilDifferent(uint32_t* word, uint32_t value) {
 }
 
 static void takeTasks(Pool* pool, int32_t index) {
-  char* scratch = pool->scratch + static_cast<size_t>(index) * kThreadScratchBytes;
+  char* scratch = threadScratch(pool, index);
   for (;;) {
     const uint32_t task = __atomic_fetch_add(&pool->next, 1, __ATOMIC_RELAXED);
     if (task >= static_cast<uint32_t>(pool->tasks)) return;
@@ -28,14 +28,15 @@ static void takeTasks(Pool* pool, int32_t index) {
 }
 
 size_t poolMemoryBytes(int32_t threads) {
-  return static_cast<size_t>(threads) * kThreadScratchBytes + kSharedScratchBytes;
+  return static_cast<size_t>(threads) * (kThreadScratchBytes + kScratchGapBytes) +
+         kSharedScratchBytes + kScratchGapBytes;
 }
 
 void poolInit(Pool* pool, int32_t threads, char* memory) {
   *pool = Pool{};
   pool->threads = threads;
   pool->shared = memory;
-  pool->scratch = memory + kSharedScratchBytes;
+  pool->scratch = memory + kSharedScratchBytes + kScratchGapBytes;
 }
 
 void poolWorker(Pool* pool, int32_t index) {

@@ -10,13 +10,15 @@ namespace plusx {
 
 constexpr size_t kThreadScratchBytes = size_t{8} << 20;
 constexpr size_t kSharedScratchBytes = size_t{4} << 20;
+// Behind the shared scratch and behind each thread's: a redzone under AddressSanitizer.
+constexpr size_t kScratchGapBytes = 64;
 
 // fn(context, task, scratch): `scratch` is the running thread's own kThreadScratchBytes.
 using TaskFunction = void (*)(void* context, int32_t task, char* scratch);
 
 struct Pool {
   int32_t threads;   // the caller of parallelFor included
-  char* scratch;     // threads * kThreadScratchBytes
+  char* scratch;     // threads * (kThreadScratchBytes + kScratchGapBytes), see threadScratch
   char* shared;      // kSharedScratchBytes, for the sums of one job
   uint32_t job;      // counts jobs: the word that idle workers sleep on
   uint32_t running;  // workers that have not left the job: the word that the caller sleeps on
@@ -26,6 +28,11 @@ struct Pool {
   TaskFunction fn;
   void* context;
 };
+
+// The scratch of thread `index`, 0 being the caller of parallelFor.
+inline char* threadScratch(const Pool* pool, int32_t index) {
+  return pool->scratch + static_cast<size_t>(index) * (kThreadScratchBytes + kScratchGapBytes);
+}
 
 // Bytes that a pool's `scratch` and `shared` take together.
 size_t poolMemoryBytes(int32_t threads);

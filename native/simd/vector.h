@@ -16,13 +16,14 @@ namespace plusx::PLUSX_ISA {
 
 constexpr int kWidth = PLUSX_VECTOR_WIDTH;
 
-// aligned(4): tensors of odd sizes put rows anywhere.
-typedef float Vector __attribute__((vector_size(PLUSX_VECTOR_WIDTH * 4), aligned(4), may_alias));
-typedef double DoubleVector
-    __attribute__((vector_size(PLUSX_VECTOR_WIDTH * 8), aligned(8), may_alias));
+typedef float Vector __attribute__((vector_size(PLUSX_VECTOR_WIDTH * 4)));
 
-// Vectors travel by reference: by value their calling convention depends on the flags.
-static inline const Vector& load(const float* p) { return *reinterpret_cast<const Vector*>(p); }
-static inline void store(float* p, const Vector& v) { *reinterpret_cast<Vector*>(p) = v; }
+// A vector where it lies in a tensor: rows of odd sizes start anywhere. Only to be read from and
+// assigned to: a reference to it promises Clang the alignment of a Vector.
+typedef float StoredVector
+    __attribute__((vector_size(PLUSX_VECTOR_WIDTH * 4), aligned(4), may_alias));
+
+static inline Vector load(const float* p) { return *reinterpret_cast<const StoredVector*>(p); }
+static inline void store(float* p, Vector v) { *reinterpret_cast<StoredVector*>(p) = v; }
 
 }  // namespace plusx::PLUSX_ISA

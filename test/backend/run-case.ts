@@ -25,10 +25,16 @@ export async function runCase(
 }
 
 /**
- * Asserts that each value is within epsilon × (reduction + 4) × magnitude: one rounding for each
- * number summed and a few around the sum, at the size of the largest value or of the terms (at
- * most about 1).
+ * How far a value may be from that of the reference: epsilon × (reduction + 4) × magnitude, one
+ * rounding for each number summed and a few around the sum, at the size of the largest value or of
+ * the terms (at most about 1).
  */
+export function toleranceOf(expected: Float32Array, reduction: number): number {
+  const magnitude = expected.reduce((largest, value) => Math.max(largest, Math.abs(value)), 1);
+  return 2 ** -24 * (reduction + 4) * magnitude;
+}
+
+/** Asserts that each value is within its tolerance. */
 export function assertClose(
   actual: ReadonlyMap<string, Float32Array>,
   expected: ReadonlyMap<string, Float32Array>,
@@ -38,8 +44,7 @@ export function assertClose(
   for (const [name, wanted] of expected) {
     const found = actual.get(name)!;
     assert.equal(found.length, wanted.length);
-    const magnitude = wanted.reduce((largest, value) => Math.max(largest, Math.abs(value)), 1);
-    const tolerance = 2 ** -24 * (reduction + 4) * magnitude;
+    const tolerance = toleranceOf(wanted, reduction);
     wanted.forEach((value, i) => {
       const difference = Math.abs(found[i]! - value);
       assert.ok(difference <= tolerance, `${name}[${i}]: ${found[i]}, expected ${value}`);

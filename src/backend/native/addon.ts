@@ -89,7 +89,7 @@ function sourceHash(): string {
   const folder = path.join(packageRoot().root, 'native');
   const hash = createHash('sha256');
   const files = readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .filter((file) => /\.(cpp|h)$/.test(file))
+    .filter((file) => /\.(cpp|h)$/.test(file) && !file.startsWith(`test${path.sep}`))
     .sort();
   for (const file of files) hash.update(file).update(readFileSync(path.join(folder, file)));
   return hash.digest('hex').slice(0, 16);

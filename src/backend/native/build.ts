@@ -35,9 +35,22 @@ const kernelTargets: Readonly<Record<string, Readonly<Record<string, readonly st
     avx2: ['-mavx2', '-mfma'],
     x86_64_v2: ['-msse4.2', '-mpopcnt'],
   },
+  arm64: { neon: [] },
 };
 
-const flags = ['-std=c++20', '-O3', '-fPIC', '-fno-exceptions', '-fno-rtti', '-fno-math-errno'];
+/** By name, the flags of each set that kernels.cpp is compiled for on such a processor. */
+export function kernelSets(arch: string): Readonly<Record<string, readonly string[]>> {
+  return kernelTargets[arch] ?? { generic: [] };
+}
+
+export const engineFlags: readonly string[] = [
+  '-std=c++20',
+  '-O3',
+  '-fPIC',
+  '-fno-exceptions',
+  '-fno-rtti',
+  '-fno-math-errno',
+];
 
 /**
  * Builds the addon unless one is there that loads; throws `native-unavailable` with the reason.
@@ -62,7 +75,7 @@ export async function buildNative(options: BuildOptions = {}): Promise<BuildResu
   await mkdir(folder, { recursive: true });
   const scratch = await mkdtemp(path.join(folder, 'build-'));
   try {
-    const file = await compile(compiler, scratch);
+    const file = await compileAddon(compiler, scratch);
     const instructionSets = await selfTest(file);
     await flush(file);
     await rename(file, target);
@@ -80,7 +93,8 @@ async function flush(file: string): Promise<void> {
   await handle.close();
 }
 
-async function findCompiler(): Promise<string | undefined> {
+/** `$CXX` or what the machine calls its C++ compiler. */
+export async function findCompiler(): Promise<string | undefined> {
   const { CXX } = process.env;
   for (const candidate of [...(CXX ? [CXX] : []), 'c++', 'g++', 'clang++']) {
     try {
@@ -93,7 +107,12 @@ async function findCompiler(): Promise<string | undefined> {
   return undefined;
 }
 
-async function compile(compiler: string, scratch: string): Promise<string> {
+/** Compiles the addon for a kind of processor into the folder `scratch`. */
+export async function compileAddon(
+  compiler: string,
+  scratch: string,
+  arch: string = process.arch,
+): Promise<string> {
   const native = path.join(packageRoot().root, 'native');
   const { include_dir: headers } = createRequire(import.meta.url)('node-api-headers') as {
     include_dir: string;
@@ -101,12 +120,19 @@ async function compile(compiler: string, scratch: string): Promise<string> {
   const object = async (source: string, name: string, extra: readonly string[]) => {
     const output = path.join(scratch, `${name}.o`);
     const input = path.join(native, source);
-    await compilerRun(compiler, [...flags, `-I${native}`, ...extra, '-c', input, '-o', output]);
+    await compilerRun(compiler, [
+      ...engineFlags,
+      `-I${native}`,
+      ...extra,
+      '-c',
+      input,
+      '-o',
+      output,
+    ]);
     return output;
   };
-  const sets = kernelTargets[process.arch] ?? { generic: [] };
   const objects = await Promise.all([
-    ...Object.entries(sets).map(([name, set]) =>
+    ...Object.entries(kernelSets(arch)).map(([name, set]) =>
       object('kernels/kernels.cpp', name, [`-DPLUSX_ISA=${name}`, ...set]),
     ),
     object('executor/pool.cpp', 'pool', []),
