@@ -7,17 +7,14 @@
 // collector.
 #include <node_api.h>
 
-#include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <new>
 #include <thread>
 #include <vector>
 
+#include "arena.h"
 #include "executor/executor.h"
-#if defined(__unix__) || defined(__APPLE__)
-#include <sys/mman.h>
-#endif
+#include "node-api.h"
 
 #define PLUSX_DECLARE(isa)               \
   namespace plusx::isa {                 \
@@ -84,90 +81,8 @@ class OwnedPool {
   std::vector<std::thread> workers_;
 };
 
-// Zeroed memory, aligned to pages, in huge pages where the system gives them.
-class Arena {
- public:
-  ~Arena() { release(); }
-
-  bool grow(size_t bytes) {
-    if (bytes <= bytes_) return true;
-    char* larger = allocate(bytes);
-    if (!larger) return false;
-    if (bytes_ > 0) std::memcpy(larger, data_, bytes_);
-    release();
-    data_ = larger;
-    bytes_ = bytes;
-    return true;
-  }
-
-  void release() {
-    if (!data_) return;
-#if defined(__unix__) || defined(__APPLE__)
-    munmap(data_, bytes_);
-#else
-    std::free(data_);
-#endif
-    data_ = nullptr;
-    bytes_ = 0;
-  }
-
-  char* data() const { return data_; }
-  size_t bytes() const { return bytes_; }
-  bool busy = false;
-
- private:
-  static char* allocate(size_t bytes) {
-#if defined(__unix__) || defined(__APPLE__)
-    void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) return nullptr;
-#if defined(__linux__)
-    madvise(memory, bytes, MADV_HUGEPAGE);
-#endif
-    return static_cast<char*>(memory);
-#else
-    return static_cast<char*>(std::calloc(bytes, 1));
-#endif
-  }
-
-  char* data_ = nullptr;
-  size_t bytes_ = 0;
-};
-
-napi_value fail(napi_env env, const char* message) {
-  napi_throw_error(env, nullptr, message);
-  return nullptr;
-}
-
-template <int Count>
-bool readArguments(napi_env env, napi_callback_info info, napi_value (&values)[Count]) {
-  size_t count = Count;
-  return napi_get_cb_info(env, info, &count, values, nullptr, nullptr) == napi_ok &&
-         count == Count;
-}
-
 constexpr napi_type_tag kPoolTag = {0x706c757378706f6full, 0x6c00000000000001ull};
 constexpr napi_type_tag kArenaTag = {0x706c757378617265ull, 0x6e61000000000001ull};
-
-template <typename T>
-T* unwrap(napi_env env, napi_value value, const napi_type_tag& tag) {
-  bool matches = false;
-  void* data = nullptr;
-  if (napi_check_object_type_tag(env, value, &tag, &matches) != napi_ok || !matches) return nullptr;
-  return napi_unwrap(env, value, &data) == napi_ok ? static_cast<T*>(data) : nullptr;
-}
-
-template <typename T>
-napi_value wrap(napi_env env, std::unique_ptr<T> object, const napi_type_tag& tag) {
-  napi_value value;
-  const auto finalize = [](napi_env, void* data, void*) { delete static_cast<T*>(data); };
-  if (napi_create_object(env, &value) != napi_ok ||
-      napi_wrap(env, value, object.get(), finalize, nullptr, nullptr) != napi_ok) {
-    return fail(env, "internal: an object could not be wrapped");
-  }
-  object.release();
-  napi_type_tag_object(env, value, &tag);
-  return value;
-}
 
 napi_value listInstructionSets(napi_env env, napi_callback_info) {
   napi_value list;
