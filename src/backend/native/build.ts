@@ -111,6 +111,7 @@ async function compile(compiler: string, scratch: string): Promise<string> {
     ),
     object('executor/pool.cpp', 'pool', []),
     object('executor/executor.cpp', 'executor', []),
+    object('executor/peaks.cpp', 'peaks', []),
     object('addon/addon.cpp', 'addon', [`-I${headers}`]),
   ]);
   const output = path.join(scratch, 'plusx.node');
