@@ -39,7 +39,7 @@ export interface Backend {
   compile(plan: Plan, sharing?: Executable): Promise<Executable>;
 
   /** Measures the machine as this backend uses it: its threads, its instruction set. Half a second. */
-  measurePeaks?(): Promise<Peaks>;
+  measurePeaks(): Promise<Peaks>;
 
   /** Stops the threads. Every executable of this backend is gone with it. */
   dispose(): Promise<void>;
