@@ -159,7 +159,7 @@ describe('the other commands', () => {
     const [steps, total] = [rest.slice(0, -1), rest.at(-1)!];
     assert.deepEqual([roofline!['type'], total['type']], ['roofline', 'total']);
     assert.ok(Number(roofline!['flopsPerSecond']) > 0 && Number(roofline!['bytesPerSecond']) > 0);
-    assert.ok(steps.length > 100);
+    assert.ok(steps.length > 20);
     for (const [i, step] of steps.entries()) {
       assert.deepEqual([step['type'], step['index']], ['profile', i]);
       for (const key of ['seconds', 'bytes', 'bytesPerSecond', 'roofline', 'share']) {
@@ -177,15 +177,18 @@ describe('the other commands', () => {
     assert.match(stdout, /^resnet18 \(conv3x3\), 16 px, batch 2, .+\n[\d.]+ s a step, /);
     assert.match(stdout, /\nroofline, measured: [\d.]+ GFLOP\/s, [\d.]+ GB\/s\n/);
     assert.match(stdout, /\n\nkind +algorithm +steps +ms +time % +GFLOP\/s +GB\/s +roofline %\n/);
-    assert.match(stdout, /\n\nstep +kind +algorithm +output +ms +.* limit +path\n +0 +normalize/);
-    assert.match(stdout, /\n +\d+ +conv2d .* 2×16×16×64 .* layer1\.0\.conv1\n/);
+    assert.match(stdout, /\n\nstep +kind +algorithm +output +ms +.* limit +path\n +0 +\w/);
+    assert.match(stdout, /\n +\d+ +conv2d.* 2×16×16×64 .* layer1\.0\.conv1\n/);
   });
 
   test('bench step --plan prints every step with its tensors, and runs nothing', async () => {
     const { code, stdout, stderr } = await runCli([...tiny.split(' '), '--plan']);
     assert.equal(code, 0, stderr);
     assert.match(stdout, /^arena \d+ bytes, state \d+, \d+ flop, \d+ steps\ninput images u8/);
-    assert.match(stdout, /\n\d+ conv2d x=f32\[2,16,16,64\]@.*"gemm".*  \/\/ layer1\.0\.conv1\n/);
+    assert.match(
+      stdout,
+      /\n\d+ conv2d.* x=f32\[2,16,16,64\]@.* algorithm="\w+".*  \/\/ layer1\.0\.conv1\n/,
+    );
     const { records } = await runCli([...tiny.split(' '), '--plan', '--json']);
     const [plan] = records();
     assert.equal(plan!['type'], 'plan');
