@@ -101,6 +101,8 @@ export {
 } from './train/evaluate.js';
 export { Classifier } from './train/classifier.js';
 export { benchStep, type BenchStepOptions, type StepTiming } from './train/bench-step.js';
+export { planStep, profileStep, type StepProfile } from './train/profile-step.js';
+export type { ProfiledStep, StepFigures, StepGroup } from './train/profile.js';
 export {
   loadCheckpoint,
   loadWeights,
@@ -117,7 +119,9 @@ export {
   type DeviceReport,
   type OpenOptions,
 } from './backend/devices.js';
-export type { Backend, DeviceName, Executable } from './backend/backend.js';
+export type { Backend, DeviceName, Executable, Peaks } from './backend/backend.js';
+export type { Plan, Slot, Step } from './plan/plan.js';
+export { printPlan } from './plan/print.js';
 export { buildNative, type BuildOptions, type BuildResult } from './backend/native/index.js';
 
 export { PlusxError } from './errors.js';

@@ -3,22 +3,21 @@
 // Exports: instructionSets() → string[], best first; createPool(threads, instructionSet) → Pool;
 // createArena(bytes) → Arena; growArena(arena, bytes); freeArena(arena);
 // write(arena, offset, typedArray); read(arena, offset, typedArray);
-// run(pool, arena, program: Int32Array) → Promise, off the main thread. All memory goes with the garbage
-// collector.
+// run(pool, arena, program: Int32Array) → Promise; profile(pool, arena, program) → Promise of the
+// seconds of each step; measurePeaks(pool, arena) → Promise of flop/s and bytes/s. What is promised
+// happens off the main thread. All memory goes with the garbage collector.
 #include <node_api.h>
 
-#include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <new>
 #include <vector>
 
+#include "arena.h"
 #include "executor/executor.h"
 #include "executor/instruction-sets.h"
 #include "executor/owned-pool.h"
-#if defined(__unix__) || defined(__APPLE__)
-#include <sys/mman.h>
-#endif
+#include "executor/peaks.h"
+#include "node-api.h"
 
 namespace {
 
@@ -34,90 +33,8 @@ struct EnginePool {
   bool busy = false;
 };
 
-// Zeroed memory, aligned to pages, in huge pages where the system gives them.
-class Arena {
- public:
-  ~Arena() { release(); }
-
-  bool grow(size_t bytes) {
-    if (bytes <= bytes_) return true;
-    char* larger = allocate(bytes);
-    if (!larger) return false;
-    if (bytes_ > 0) std::memcpy(larger, data_, bytes_);
-    release();
-    data_ = larger;
-    bytes_ = bytes;
-    return true;
-  }
-
-  void release() {
-    if (!data_) return;
-#if defined(__unix__) || defined(__APPLE__)
-    munmap(data_, bytes_);
-#else
-    std::free(data_);
-#endif
-    data_ = nullptr;
-    bytes_ = 0;
-  }
-
-  char* data() const { return data_; }
-  size_t bytes() const { return bytes_; }
-  bool busy = false;
-
- private:
-  static char* allocate(size_t bytes) {
-#if defined(__unix__) || defined(__APPLE__)
-    void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) return nullptr;
-#if defined(__linux__)
-    madvise(memory, bytes, MADV_HUGEPAGE);
-#endif
-    return static_cast<char*>(memory);
-#else
-    return static_cast<char*>(std::calloc(bytes, 1));
-#endif
-  }
-
-  char* data_ = nullptr;
-  size_t bytes_ = 0;
-};
-
-napi_value fail(napi_env env, const char* message) {
-  napi_throw_error(env, nullptr, message);
-  return nullptr;
-}
-
-template <int Count>
-bool readArguments(napi_env env, napi_callback_info info, napi_value (&values)[Count]) {
-  size_t count = Count;
-  return napi_get_cb_info(env, info, &count, values, nullptr, nullptr) == napi_ok &&
-         count == Count;
-}
-
 constexpr napi_type_tag kPoolTag = {0x706c757378706f6full, 0x6c00000000000001ull};
 constexpr napi_type_tag kArenaTag = {0x706c757378617265ull, 0x6e61000000000001ull};
-
-template <typename T>
-T* unwrap(napi_env env, napi_value value, const napi_type_tag& tag) {
-  bool matches = false;
-  void* data = nullptr;
-  if (napi_check_object_type_tag(env, value, &tag, &matches) != napi_ok || !matches) return nullptr;
-  return napi_unwrap(env, value, &data) == napi_ok ? static_cast<T*>(data) : nullptr;
-}
-
-template <typename T>
-napi_value wrap(napi_env env, std::unique_ptr<T> object, const napi_type_tag& tag) {
-  napi_value value;
-  const auto finalize = [](napi_env, void* data, void*) { delete static_cast<T*>(data); };
-  if (napi_create_object(env, &value) != napi_ok ||
-      napi_wrap(env, value, object.get(), finalize, nullptr, nullptr) != napi_ok) {
-    return fail(env, "internal: an object could not be wrapped");
-  }
-  object.release();
-  napi_type_tag_object(env, value, &tag);
-  return value;
-}
 
 napi_value listInstructionSets(napi_env env, napi_callback_info) {
   napi_value list;
@@ -225,67 +142,102 @@ napi_value readArena(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// One run of a program, from its call to its promise.
-struct Run {
+// Work on a pool and an arena off the main thread, from its call to its promise.
+struct Job {
+  void (*work)(Job& job);
+  std::vector<int32_t> program;
+  std::vector<double> results;  // what the promise holds
   EnginePool* pool;
   Arena* arena;
-  std::vector<int32_t> program;
   napi_deferred deferred;
-  napi_async_work work;
+  napi_async_work handle;
   napi_ref keep[2];  // pool and arena stay alive while they are used
 };
 
-void finishRun(napi_env env, napi_status, void* data) {
-  std::unique_ptr<Run> run(static_cast<Run*>(data));
-  run->pool->busy = run->arena->busy = false;
-  for (napi_ref reference : run->keep) napi_delete_reference(env, reference);
-  napi_delete_async_work(env, run->work);
-  napi_value undefined;
-  napi_get_undefined(env, &undefined);
-  napi_resolve_deferred(env, run->deferred, undefined);
+void finishJob(napi_env env, napi_status, void* data) {
+  std::unique_ptr<Job> job(static_cast<Job*>(data));
+  job->pool->busy = job->arena->busy = false;
+  for (napi_ref reference : job->keep) napi_delete_reference(env, reference);
+  napi_delete_async_work(env, job->handle);
+  const size_t count = job->results.size();
+  void* values = nullptr;
+  napi_value buffer, results;
+  napi_create_arraybuffer(env, count * sizeof(double), &values, &buffer);
+  if (count > 0) std::memcpy(values, job->results.data(), count * sizeof(double));
+  napi_create_typedarray(env, napi_float64_array, count, buffer, 0, &results);
+  napi_resolve_deferred(env, job->deferred, results);
 }
 
-napi_value runPlan(napi_env env, napi_callback_info info) {
-  napi_value values[3];
-  if (!readArguments(env, info, values)) {
-    return fail(env, "internal: run takes (pool, arena, program)");
+// Returns the promise; throws where one of the two values is not what it should be, or is in use.
+napi_value startJob(napi_env env, napi_value poolValue, napi_value arenaValue,
+                    std::unique_ptr<Job> job) {
+  job->pool = unwrap<EnginePool>(env, poolValue, kPoolTag);
+  job->arena = unwrap<Arena>(env, arenaValue, kArenaTag);
+  if (!job->pool || !job->arena) return fail(env, "internal: a job takes (pool, arena)");
+  if (job->pool->busy || job->arena->busy) {
+    return fail(env, "internal: a run is already under way");
   }
-  EnginePool* pool = unwrap<EnginePool>(env, values[0], kPoolTag);
-  Arena* arena = unwrap<Arena>(env, values[1], kArenaTag);
+  napi_value promise, name;
+  napi_create_promise(env, &job->deferred, &promise);
+  napi_create_string_utf8(env, "plusx", NAPI_AUTO_LENGTH, &name);
+  napi_create_reference(env, poolValue, 1, &job->keep[0]);
+  napi_create_reference(env, arenaValue, 1, &job->keep[1]);
+  const auto execute = [](napi_env, void* data) {
+    Job* started = static_cast<Job*>(data);
+    started->work(*started);
+  };
+  napi_create_async_work(env, nullptr, name, execute, finishJob, job.get(), &job->handle);
+  job->pool->busy = job->arena->busy = true;
+  napi_queue_async_work(env, job.release()->handle);
+  return promise;
+}
+
+napi_value startProgram(napi_env env, napi_callback_info info, bool timed) {
+  napi_value values[3];
   napi_typedarray_type type;
   size_t length;
   void* words;
-  if (!pool || !arena ||
+  if (!readArguments(env, info, values) ||
       napi_get_typedarray_info(env, values[2], &type, &length, &words, nullptr, nullptr) !=
           napi_ok ||
       type != napi_int32_array) {
-    return fail(env, "internal: run takes (pool, arena, program)");
+    return fail(env, "internal: a run takes (pool, arena, program)");
   }
-  if (pool->busy || arena->busy) return fail(env, "internal: a run is already under way");
   const int32_t* program = static_cast<const int32_t*>(words);
-  if (!plusx::programIsValid(program, static_cast<int64_t>(length))) {
-    return fail(env, "internal: the program is malformed");
-  }
+  const int64_t steps = plusx::programSteps(program, static_cast<int64_t>(length));
+  if (steps < 0) return fail(env, "internal: the program is malformed");
 
-  auto run = std::make_unique<Run>();
-  run->pool = pool;
-  run->arena = arena;
-  run->program.assign(program, program + length);
-  napi_value promise, name;
-  napi_create_promise(env, &run->deferred, &promise);
-  napi_create_string_utf8(env, "plusx.run", NAPI_AUTO_LENGTH, &name);
-  napi_create_reference(env, values[0], 1, &run->keep[0]);
-  napi_create_reference(env, values[1], 1, &run->keep[1]);
-  const auto execute = [](napi_env, void* data) {
-    Run* job = static_cast<Run*>(data);
-    plusx::runProgram(job->pool->kernels, job->program.data(),
-                      static_cast<int64_t>(job->program.size()), job->arena->data(),
-                      job->pool->threads.get());
+  auto job = std::make_unique<Job>();
+  job->program.assign(program, program + length);
+  if (timed) job->results.resize(static_cast<size_t>(steps));
+  job->work = [](Job& started) {
+    plusx::runProgram(started.pool->kernels, started.program.data(),
+                      static_cast<int64_t>(started.program.size()), started.arena->data(),
+                      started.pool->threads.get(),
+                      started.results.empty() ? nullptr : started.results.data());
   };
-  napi_create_async_work(env, nullptr, name, execute, finishRun, run.get(), &run->work);
-  pool->busy = arena->busy = true;
-  napi_queue_async_work(env, run.release()->work);
-  return promise;
+  return startJob(env, values[0], values[1], std::move(job));
+}
+
+napi_value runPlan(napi_env env, napi_callback_info info) { return startProgram(env, info, false); }
+
+napi_value profilePlan(napi_env env, napi_callback_info info) {
+  return startProgram(env, info, true);
+}
+
+napi_value measurePeaks(napi_env env, napi_callback_info info) {
+  napi_value values[2];
+  if (!readArguments(env, info, values)) {
+    return fail(env, "internal: measurePeaks takes (pool, arena)");
+  }
+  auto job = std::make_unique<Job>();
+  job->work = [](Job& started) {
+    const plusx::Peaks peaks =
+        plusx::measurePeaks(started.pool->kernels, started.arena->data(),
+                            static_cast<int64_t>(started.arena->bytes()), started.pool->threads.get());
+    started.results = {peaks.flopsPerSecond, peaks.bytesPerSecond};
+  };
+  return startJob(env, values[0], values[1], std::move(job));
 }
 
 }  // namespace
@@ -303,6 +255,8 @@ NAPI_MODULE_INIT() {
       {"write", writeArena},
       {"read", readArena},
       {"run", runPlan},
+      {"profile", profilePlan},
+      {"measurePeaks", measurePeaks},
   };
   for (const auto& function : functions) {
     napi_value value;

@@ -4,11 +4,12 @@
 
 namespace plusx {
 
-// Whether every step of the program is complete and known; a false program is never run.
-bool programIsValid(const int32_t* program, int64_t length);
+// The number of steps; -1 where one is incomplete or unknown, and then nothing may be run.
+int64_t programSteps(const int32_t* program, int64_t length);
 
-// Runs all steps in order on the pool. `arena` is aligned to 64 bytes.
+// Runs all steps in order on the pool. `arena` is aligned to 64 bytes. `seconds`, one a step,
+// take the time of each; null: no clock is read.
 void runProgram(const KernelTable& kernels, const int32_t* program, int64_t length, char* arena,
-                Pool* pool);
+                Pool* pool, double* seconds);
 
 }  // namespace plusx

@@ -1,9 +1,12 @@
-// What the thread pool needs of a platform: to sleep until a word changes, and to wake sleepers.
-// Native code takes it from std::atomic_ref, WebAssembly from its own instructions.
+// What the executor needs of a platform: to sleep until a word changes, to wake sleepers, and a
+// clock in seconds from any start. Native code takes them from the standard library, WebAssembly
+// from its own instructions, and the clock from its host.
 #pragma once
 #include <cstdint>
 
 #if defined(__wasm__)
+
+extern "C" __attribute__((import_module("env"), import_name("now"))) double plusxNow();
 
 namespace plusx {
 // A function of its own: V8's baseline compiler (seen in V8 11.3, Node 20) loses locals that are alive
@@ -16,10 +19,12 @@ inline void wakeAll(uint32_t* word) {
   __builtin_wasm_memory_atomic_notify(reinterpret_cast<int32_t*>(word), ~0u);
 }
 inline void relax() {}
+inline double now() { return plusxNow(); }
 }  // namespace plusx
 
 #else
 #include <atomic>
+#include <chrono>
 
 namespace plusx {
 inline void sleepWhileEqual(uint32_t* word, uint32_t value) {
@@ -32,6 +37,10 @@ inline void relax() {
 #elif defined(__aarch64__)
   asm volatile("yield");
 #endif
+}
+inline double now() {
+  const auto time = std::chrono::steady_clock::now().time_since_epoch();
+  return std::chrono::duration<double>(time).count();
 }
 }  // namespace plusx
 

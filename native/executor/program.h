@@ -66,9 +66,12 @@ class Arguments {
 
 using StepFunction = void (*)(Arguments arguments, Pool* pool);
 
-// The kernels of one instruction set, by opcode.
+// The code of one instruction set.
 struct KernelTable {
-  StepFunction run[static_cast<int>(Opcode::count)];
+  StepFunction run[static_cast<int>(Opcode::count)];  // by opcode
+  // What the machine can do at most: see kernels/measure.
+  double (*multiplyAdds)(Pool* pool);
+  double (*stream)(float* x, int64_t count, Pool* pool);
 };
 
 }  // namespace plusx

@@ -6,6 +6,7 @@
 #include "elementwise/elementwise.cpp"
 #include "loss/cross-entropy.cpp"
 #include "matmul/matmul.cpp"
+#include "measure/measure.cpp"
 #include "norm/norm.cpp"
 #include "optimizer/optimizer.cpp"
 #include "pool/pool2d.cpp"
@@ -15,11 +16,15 @@
 
 namespace plusx::PLUSX_ISA {
 
-const KernelTable kernels = {{
+const KernelTable kernels = {
+    {
 #define PLUSX_ENTRY(name) name,
-    PLUSX_STEPS(PLUSX_ENTRY)
+        PLUSX_STEPS(PLUSX_ENTRY)
 #undef PLUSX_ENTRY
-}};
+    },
+    multiplyAdds,
+    stream,
+};
 
 const KernelTable& kernelTable() { return kernels; }
 

@@ -13,6 +13,14 @@ export interface Capabilities {
   readonly convInOrder?: boolean;
 }
 
+/** The highest rates that a machine reaches: the two lines of its roofline. */
+export interface Peaks {
+  /** Floating-point operations, a multiply-add counted as two. */
+  readonly flopsPerSecond: number;
+  /** Of main memory, read and written together. */
+  readonly bytesPerSecond: number;
+}
+
 export type DeviceName = 'native' | 'wasm' | 'reference';
 
 export interface Backend {
@@ -31,6 +39,9 @@ export interface Backend {
    */
   compile(plan: Plan, sharing?: Executable): Promise<Executable>;
 
+  /** Measures the machine as this backend uses it: its threads, its instruction set. Half a second. */
+  measurePeaks(): Promise<Peaks>;
+
   /** Stops the threads. Every executable of this backend is gone with it. */
   dispose(): Promise<void>;
 }
@@ -40,6 +51,9 @@ export interface Executable {
 
   /** Writes every input of the plan and runs its steps, off the calling thread. */
   run(inputs: Readonly<Record<string, TensorData>>): Promise<void>;
+
+  /** As `run`, with the same results; returns the seconds that each step of the plan took. */
+  profile?(inputs: Readonly<Record<string, TensorData>>): Promise<Float64Array>;
 
   /** A copy of what a slot holds between runs. */
   read(slot: Slot): Promise<TensorData>;

@@ -2,9 +2,13 @@
 import { Command } from 'commander';
 import { modelNames } from '../models/registry.js';
 import { stems } from '../models/resnet.js';
-import { benchStep, type BenchStepOptions } from '../train/bench-step.js';
+import type { Plan } from '../plan/plan.js';
+import { printPlan } from '../plan/print.js';
+import { benchStep, type BenchStepOptions, type StepTiming } from '../train/bench-step.js';
+import { planStep, profileStep } from '../train/profile-step.js';
 import { choiceOption, deviceOption, jsonOption, threadsOption, wholeOption } from './options.js';
 import { bytesText, Output } from './output.js';
+import { showProfile } from './profile.js';
 import { startProgress } from './progress.js';
 
 export const benchCommand = () =>
@@ -21,28 +25,47 @@ const stepCommand = () =>
     .addOption(wholeOption('--warmup <n>', 'steps before; default 3', 0))
     .addOption(deviceOption())
     .addOption(threadsOption())
+    .option('--profile', "time each step of its plan, and compare it with the machine's limits")
+    .option('--plan', 'print its plan and run nothing')
     .addOption(jsonOption())
     .addHelpText(
       'after',
       '\nExamples:\n  $ plusx bench step --image-size 64 --batch-size 8\n' +
-        '  $ plusx bench step --device wasm --threads 1 --json\n',
+        '  $ plusx bench step --device wasm --threads 1 --json\n' +
+        '  $ plusx bench step --profile\n',
     )
-    .action(async ({ json = false, ...options }: BenchStepOptions & { json?: boolean }) => {
+    .action(async ({ json = false, profile, plan, ...options }: Options) => {
       const output = new Output(json);
+      const onNotice = (line: string) => output.notice(line);
+      if (plan) return showPlan(output, await planStep({ ...options, onNotice }));
       const progress = startProgress('steps');
-      const timing = await benchStep({
-        ...options,
-        onNotice: (line) => output.notice(line),
-        onProgress: (done, total) => progress.update(done, total, ''),
-      }).finally(() => progress.stop());
-      output.record({ ...timing });
-      const { median, min, max } = timing.secondsPerStep;
-      output.print(
-        `${timing.model} (${timing.stem}), ${timing.imageSize} px, batch ${timing.batchSize}, ` +
-          `${timing.device} ${timing.instructionSet}, ${timing.threads} threads:\n` +
-          `${median.toFixed(3)} s a step (${min.toFixed(3)} to ${max.toFixed(3)}, ` +
-          `n = ${timing.steps}), ${timing.imagesPerSecond.toFixed(1)} images/s, ` +
-          `${(timing.flopsPerSecond / 1e9).toFixed(0)} GFLOP/s, ` +
-          `peak memory ${bytesText(timing.peakMemoryBytes)}`,
-      );
+      const onProgress = (done: number, total: number) => progress.update(done, total, '');
+      const measured = { ...options, onNotice, onProgress };
+      const stop = () => progress.stop();
+      if (profile) showProfile(output, await profileStep(measured).finally(stop));
+      else showTiming(output, await benchStep(measured).finally(stop));
     });
+
+interface Options extends BenchStepOptions {
+  readonly json?: boolean;
+  readonly profile?: boolean;
+  readonly plan?: boolean;
+}
+
+function showPlan(output: Output, plan: Plan): void {
+  output.record({ type: 'plan', ...plan });
+  output.print(printPlan(plan).trimEnd());
+}
+
+function showTiming(output: Output, timing: StepTiming): void {
+  output.record({ ...timing });
+  const { median, min, max } = timing.secondsPerStep;
+  output.print(
+    `${timing.model} (${timing.stem}), ${timing.imageSize} px, batch ${timing.batchSize}, ` +
+      `${timing.device} ${timing.instructionSet}, ${timing.threads} threads:\n` +
+      `${median.toFixed(3)} s a step (${min.toFixed(3)} to ${max.toFixed(3)}, ` +
+      `n = ${timing.steps}), ${timing.imagesPerSecond.toFixed(1)} images/s, ` +
+      `${(timing.flopsPerSecond / 1e9).toFixed(0)} GFLOP/s, ` +
+      `peak memory ${bytesText(timing.peakMemoryBytes)}`,
+  );
+}

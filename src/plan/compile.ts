@@ -42,12 +42,14 @@ export function compilePlan(
   };
   const steps: Step[] = [];
   const paths: string[] = [];
+  const stepFlops: number[] = [];
   nodes.forEach((node, i) => {
     const workspace = workspaces[i];
     const step = lower(node, slotOf, choices[i]!, workspace ? bytesSlot(workspace, offsets) : null);
     if (!step) return;
     steps.push(step);
     paths.push(node.path);
+    stepFlops.push(flopsOf(node));
   });
 
   return {
@@ -57,7 +59,8 @@ export function compilePlan(
     steps,
     paths,
     arenaBytes: bytes,
-    flops: nodes.reduce((sum, node) => sum + flopsOf(node), 0),
+    stepFlops,
+    flops: stepFlops.reduce((sum, flops) => sum + flops, 0),
   };
 }
 

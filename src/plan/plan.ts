@@ -238,6 +238,11 @@ export interface Plan {
   readonly paths: readonly string[];
   /** State, inputs, outputs and temporaries together. */
   readonly arenaBytes: number;
-  /** Floating-point operations of a run, a multiply-add counted as two. */
+  /**
+   * Floating-point operations of each step by its definition (a convolution's: the direct sum), a
+   * multiply-add counted as two; as long as `steps`. An algorithm may get by with fewer.
+   */
+  readonly stepFlops: readonly number[];
+  /** The sum of `stepFlops`. */
   readonly flops: number;
 }

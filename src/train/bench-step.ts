@@ -7,6 +7,7 @@ import type { Stem } from '../models/resnet.js';
 import { Random } from '../random/philox.js';
 import { sgd } from './optimizers.js';
 import { Session } from './session.js';
+import { median } from './timing.js';
 
 export interface BenchStepOptions {
   /** Default `resnet18`. */
@@ -54,9 +55,50 @@ export interface StepTiming {
 export async function benchStep(options: BenchStepOptions = {}): Promise<StepTiming> {
   const { model = 'resnet18', stem = 'conv3x3', imageSize = 64, batchSize = 8 } = options;
   const { steps = 10, warmup = 3, onProgress } = options;
-  if (!Number.isInteger(steps) || steps < 1) {
-    throw new PlusxError('option', `steps must be a whole number of at least 1, got ${steps}`);
+  expectSteps(steps);
+  const { backend, session, forecast, batch } = await openBench(options);
+
+  const seconds: number[] = [];
+  let early = 0;
+  for (let i = 0; i < warmup + steps; i++) {
+    const start = performance.now();
+    await session.step(batch);
+    if (i >= warmup) seconds.push((performance.now() - start) / 1000);
+    if (seconds.length === Math.max(1, Math.floor(steps / 10))) early ||= process.memoryUsage.rss();
+    onProgress?.(i + 1, warmup + steps);
   }
+  const late = process.memoryUsage.rss();
+  await session.dispose();
+  await backend.dispose();
+
+  const middle = median(seconds);
+  return {
+    model,
+    stem,
+    imageSize,
+    batchSize,
+    secondsPerStep: { median: middle, min: Math.min(...seconds), max: Math.max(...seconds) },
+    imagesPerSecond: batchSize / middle,
+    flopsPerSecond: forecast.flopsPerStep / middle,
+    peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
+    plannedMemoryBytes: forecast.peakMemoryBytes,
+    residentBytes: { early, late },
+    steps,
+    device: backend.name,
+    instructionSet: backend.instructionSet,
+    threads: backend.threads,
+  };
+}
+
+/** Throws where nothing would be timed. */
+export function expectSteps(steps: number): void {
+  if (Number.isInteger(steps) && steps >= 1) return;
+  throw new PlusxError('option', `steps must be a whole number of at least 1, got ${steps}`);
+}
+
+/** An engine and a session on it, as the options want them, with images made up. */
+export async function openBench(options: BenchStepOptions) {
+  const { model = 'resnet18', stem = 'conv3x3', imageSize = 64, batchSize = 8 } = options;
   const backend = await openBackend({
     ...(options.device === undefined ? {} : { device: options.device }),
     ...(options.threads === undefined ? {} : { threads: options.threads }),
@@ -72,39 +114,7 @@ export async function benchStep(options: BenchStepOptions = {}): Promise<StepTim
   const network = createModel(model, { classes: 2, stem });
   const forecast = Session.forecast(network, backend, sessionOptions);
   const session = await Session.create(network, backend, sessionOptions);
-  const batch = randomBatch(batchSize, imageSize);
-
-  const seconds: number[] = [];
-  let early = 0;
-  for (let i = 0; i < warmup + steps; i++) {
-    const start = performance.now();
-    await session.step(batch);
-    if (i >= warmup) seconds.push((performance.now() - start) / 1000);
-    if (seconds.length === Math.max(1, Math.floor(steps / 10))) early ||= process.memoryUsage.rss();
-    onProgress?.(i + 1, warmup + steps);
-  }
-  const late = process.memoryUsage.rss();
-  await session.dispose();
-  await backend.dispose();
-
-  const sorted = [...seconds].sort((a, b) => a - b);
-  const median = (sorted[(steps - 1) >> 1]! + sorted[steps >> 1]!) / 2;
-  return {
-    model,
-    stem,
-    imageSize,
-    batchSize,
-    secondsPerStep: { median, min: sorted[0]!, max: sorted.at(-1)! },
-    imagesPerSecond: batchSize / median,
-    flopsPerSecond: forecast.flopsPerStep / median,
-    peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
-    plannedMemoryBytes: forecast.peakMemoryBytes,
-    residentBytes: { early, late },
-    steps,
-    device: backend.name,
-    instructionSet: backend.instructionSet,
-    threads: backend.threads,
-  };
+  return { backend, session, forecast, batch: randomBatch(batchSize, imageSize) };
 }
 
 function randomBatch(batchSize: number, imageSize: number) {

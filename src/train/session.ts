@@ -97,12 +97,26 @@ export class Session {
   async step(batch: Batch, { lr = this.options.optimizer.lr } = {}): Promise<StepResult> {
     const executable = await this.trainingExecutable(batch.labels.length);
     const { outputs } = executable.plan;
-    const hyper = this.hyperAt(this.stepsTaken + 1, lr);
-    await executable.run({ images: batch.images, labels: batch.labels, hyper });
+    await executable.run(this.inputsOf(batch, lr));
     this.stepsTaken++;
     const loss = (await executable.read(outputs.loss!)) as Float32Array;
     const logits = (await executable.read(outputs.logits!)) as Float32Array;
     return { loss: loss[0]!, logits };
+  }
+
+  /**
+   * A training step like `step`, with the same results; returns the seconds that each step of the
+   * plan (`trainingPlan`) took.
+   */
+  async profile(batch: Batch, { lr = this.options.optimizer.lr } = {}): Promise<Float64Array> {
+    const executable = await this.trainingExecutable(batch.labels.length);
+    if (!executable.profile) {
+      const { description } = this.backend;
+      throw new PlusxError('no-profile', `profile: ${description} does not time its steps`);
+    }
+    const seconds = await executable.profile(this.inputsOf(batch, lr));
+    this.stepsTaken++;
+    return seconds;
   }
 
   /** The gradients of the last step by state-dict key; needs the option `keepGradients`. */
@@ -201,6 +215,10 @@ export class Session {
     const executable = this.backend.compile(plan, this.evaluation);
     this.trainingExecutables.set(batchSize, executable);
     return executable;
+  }
+
+  private inputsOf({ images, labels }: Batch, lr: number) {
+    return { images, labels, hyper: this.hyperAt(this.stepsTaken + 1, lr) };
   }
 
   private hyperAt(time: number, lr: number): Float32Array {

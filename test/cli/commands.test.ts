@@ -149,4 +149,50 @@ describe('the other commands', () => {
     assert.ok(Number(timing!['imagesPerSecond']) > 0);
     assert.ok(Number(timing!['peakMemoryBytes']) > 0);
   });
+
+  const tiny = 'bench step --image-size 16 --batch-size 2 --steps 3 --warmup 1 --threads 1';
+
+  test('bench step --profile --json has the roofline, a record a step and the total', async () => {
+    const { code, stderr, records } = await runCli([...tiny.split(' '), '--profile', '--json']);
+    assert.equal(code, 0, stderr);
+    const [roofline, ...rest] = records();
+    const [steps, total] = [rest.slice(0, -1), rest.at(-1)!];
+    assert.deepEqual([roofline!['type'], total['type']], ['roofline', 'total']);
+    assert.ok(Number(roofline!['flopsPerSecond']) > 0 && Number(roofline!['bytesPerSecond']) > 0);
+    assert.ok(steps.length > 20);
+    for (const [i, step] of steps.entries()) {
+      assert.deepEqual([step['type'], step['index']], ['profile', i]);
+      for (const key of ['seconds', 'bytes', 'bytesPerSecond', 'roofline', 'share']) {
+        assert.ok(Number(step[key]) > 0, `${key} of step ${i}`);
+      }
+    }
+    const flops = steps.reduce((sum, step) => sum + Number(step['flops']), 0);
+    assert.equal(flops, total['flops']);
+    assert.equal(total['runs'], 3);
+  });
+
+  test('bench step --profile prints a table of the kinds and one of the steps', async () => {
+    const { code, stdout, stderr } = await runCli([...tiny.split(' '), '--profile']);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^resnet18 \(conv3x3\), 16 px, batch 2, .+\n[\d.]+ s a step, /);
+    assert.match(stdout, /\nroofline, measured: [\d.]+ GFLOP\/s, [\d.]+ GB\/s\n/);
+    assert.match(stdout, /\n\nkind +algorithm +steps +ms +time % +GFLOP\/s +GB\/s +roofline %\n/);
+    assert.match(stdout, /\n\nstep +kind +algorithm +output +ms +.* limit +path\n +0 +\w/);
+    assert.match(stdout, /\n +\d+ +conv2d.* 2×16×16×64 .* layer1\.0\.conv1\n/);
+  });
+
+  test('bench step --plan prints every step with its tensors, and runs nothing', async () => {
+    const { code, stdout, stderr } = await runCli([...tiny.split(' '), '--plan']);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^arena \d+ bytes, state \d+, \d+ flop, \d+ steps\ninput images u8/);
+    assert.match(
+      stdout,
+      /\n\d+ conv2d.* x=f32\[2,16,16,64\]@.* algorithm="\w+".*  \/\/ layer1\.0\.conv1\n/,
+    );
+    const { records } = await runCli([...tiny.split(' '), '--plan', '--json']);
+    const [plan] = records();
+    assert.equal(plan!['type'], 'plan');
+    const lines = stdout.split('\n').filter((line) => /^\d/.test(line));
+    assert.equal((plan!['steps'] as unknown[]).length, lines.length);
+  });
 });

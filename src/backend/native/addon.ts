@@ -21,7 +21,11 @@ export interface Addon {
   freeArena(arena: NativeArena): void;
   write(arena: NativeArena, offset: number, data: TensorData): void;
   read(arena: NativeArena, offset: number, data: TensorData): void;
-  run(pool: NativePool, arena: NativeArena, program: Int32Array): Promise<void>;
+  run(pool: NativePool, arena: NativeArena, program: Int32Array): Promise<unknown>;
+  /** The seconds of each step. */
+  profile(pool: NativePool, arena: NativeArena, program: Int32Array): Promise<Float64Array>;
+  /** Operations and bytes a second, measured with the arena as memory. */
+  measurePeaks(pool: NativePool, arena: NativeArena): Promise<Float64Array>;
 }
 
 const require = createRequire(import.meta.url);

@@ -137,6 +137,7 @@ export async function compileAddon(
     ),
     object('executor/pool.cpp', 'pool', []),
     object('executor/executor.cpp', 'executor', []),
+    object('executor/peaks.cpp', 'peaks', []),
     object('addon/addon.cpp', 'addon', [`-I${headers}`]),
   ]);
   const output = path.join(scratch, 'plusx.node');

@@ -7,6 +7,7 @@ import { PlusxError } from '../../errors.js';
 import { elementCount } from '../../graph/graph.js';
 import type { Plan, Slot } from '../../plan/plan.js';
 import type { Backend, Capabilities, Executable, TensorData } from '../backend.js';
+import { peaksMemoryBytes, peaksOf } from '../peaks.js';
 import { encodeProgram } from '../program.js';
 import { allocateLike, expectData, expectSameState } from '../transfer.js';
 import { loadAddon, type Addon, type NativeArena, type NativePool } from './addon.js';
@@ -40,7 +41,7 @@ export function backendOf(addon: Addon, options: NativeOptions): Backend {
         `it has ${known.join(', ') || 'none that plusx knows'}`,
     );
   }
-  const pool = new Pool(addon, addon.createPool(threads, instructionSet));
+  const pool = new Pool(addon.createPool(threads, instructionSet));
   return {
     name: 'native',
     description: `native (${instructionSet}, ${threads} ${threads === 1 ? 'thread' : 'threads'})`,
@@ -55,23 +56,26 @@ export function backendOf(addon: Addon, options: NativeOptions): Backend {
       if (shared) grow(addon, shared.arena, plan.arenaBytes);
       return new NativeExecutable(addon, pool, memory, plan);
     },
+    async measurePeaks() {
+      const arena = allocate(addon, peaksMemoryBytes);
+      const rates = await pool.use((threads) => addon.measurePeaks(threads, arena));
+      addon.freeArena(arena);
+      return peaksOf(rates);
+    },
     dispose: () => Promise.resolve(),
   };
 }
 
-/** The threads: they run one program at a time, in the order in which they were asked. */
+/** The threads: they do one thing at a time, in the order in which they were asked. */
 class Pool {
-  private last: Promise<void> = Promise.resolve();
+  private last: Promise<unknown> = Promise.resolve();
 
-  constructor(
-    private readonly addon: Addon,
-    private readonly pool: NativePool,
-  ) {}
+  constructor(private readonly pool: NativePool) {}
 
-  run(arena: NativeArena, program: Int32Array): Promise<void> {
-    const run = this.last.then(() => this.addon.run(this.pool, arena, program));
-    this.last = run.catch(() => {});
-    return run;
+  use<T>(work: (pool: NativePool) => Promise<T>): Promise<T> {
+    const result = this.last.then(() => work(this.pool));
+    this.last = result.catch(() => {});
+    return result;
   }
 }
 
@@ -93,8 +97,19 @@ class NativeExecutable implements Executable {
     this.program = encodeProgram(plan);
   }
 
-  /** One run at a time: the next one's inputs would come too early. */
   async run(inputs: Readonly<Record<string, TensorData>>): Promise<void> {
+    await this.start(inputs, (pool, arena) => this.addon.run(pool, arena, this.program));
+  }
+
+  profile(inputs: Readonly<Record<string, TensorData>>): Promise<Float64Array> {
+    return this.start(inputs, (pool, arena) => this.addon.profile(pool, arena, this.program));
+  }
+
+  /** One run at a time: the next one's inputs would come too early. */
+  private async start<T>(
+    inputs: Readonly<Record<string, TensorData>>,
+    work: (pool: NativePool, arena: NativeArena) => Promise<T>,
+  ): Promise<T> {
     const { memory } = this;
     if (memory.state === 'freed') throw new Error('internal: the executable was disposed of');
     this.expectNoRun();
@@ -104,7 +119,7 @@ class NativeExecutable implements Executable {
     }
     memory.state = 'running';
     try {
-      await this.pool.run(memory.arena, this.program);
+      return await this.pool.use((pool) => work(pool, memory.arena));
     } finally {
       memory.state = 'idle';
     }

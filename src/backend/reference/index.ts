@@ -8,6 +8,7 @@ import { elementCount } from '../../graph/graph.js';
 import type { Plan, Slot } from '../../plan/plan.js';
 import type { Backend, Executable, TensorData } from '../backend.js';
 import { arrayTypes, expectData, expectSameState } from '../transfer.js';
+import { measurePeaks } from './peaks.js';
 import { runStep } from './steps.js';
 
 /** One arena, shared by the executables of one model. */
@@ -44,15 +45,23 @@ class ReferenceExecutable implements Executable {
   ) {}
 
   async run(inputs: Readonly<Record<string, TensorData>>): Promise<void> {
+    await this.profile(inputs);
+  }
+
+  async profile(inputs: Readonly<Record<string, TensorData>>): Promise<Float64Array> {
     for (const [name, slot] of Object.entries(this.plan.inputs)) {
       expectData(name, slot, inputs[name]);
       this.arena.view(slot).set(inputs[name]!);
     }
-    for (const step of this.plan.steps) {
+    const seconds = new Float64Array(this.plan.steps.length);
+    for (const [i, step] of this.plan.steps.entries()) {
+      const start = performance.now();
       runStep(step, this.arena);
+      seconds[i] = (performance.now() - start) / 1000;
       // Slow as it is, it lets timers and progress bars run between steps.
       await new Promise(setImmediate);
     }
+    return seconds;
   }
 
   read(slot: Slot): Promise<TensorData> {
@@ -84,6 +93,7 @@ export function openReference(): Backend {
       arena.reserve(plan.arenaBytes);
       return Promise.resolve(new ReferenceExecutable(plan, arena));
     },
+    measurePeaks,
     dispose: () => Promise.resolve(),
   };
 }

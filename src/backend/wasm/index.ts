@@ -10,11 +10,12 @@ import { elementCount } from '../../graph/graph.js';
 import { packageRoot } from '../../package-root.js';
 import type { Plan, Slot } from '../../plan/plan.js';
 import type { Backend, Executable, TensorData } from '../backend.js';
+import { peaksMemoryBytes, peaksOf } from '../peaks.js';
 import { encodeProgram } from '../program.js';
 import { arrayTypes, expectData, expectSameState } from '../transfer.js';
 import { collectGarbage } from './garbage.js';
 import { Heap } from './heap.js';
-import { instantiate } from './protocol.js';
+import { instantiate, type RunRequest } from './protocol.js';
 import { WasmThreads } from './threads.js';
 
 export interface WasmOptions {
@@ -74,6 +75,13 @@ export async function openWasm(options: WasmOptions = {}): Promise<Backend> {
         return allocate();
       }
     },
+    async measurePeaks() {
+      const memory = heap.allocate(peaksMemoryBytes);
+      const request = { kind: 'measurePeaks', memory, bytes: peaksMemoryBytes } as const;
+      const rates = await withNumbers(engine, 2, (peaks) => running.run({ ...request, peaks }));
+      heap.release(memory, peaksMemoryBytes);
+      return peaksOf(rates);
+    },
     dispose: () => running.stop(),
   };
 }
@@ -82,6 +90,22 @@ interface Engine {
   readonly memory: WebAssembly.Memory;
   readonly heap: Heap;
   readonly running: WasmThreads;
+}
+
+/** Has `count` float64 numbers written to an address, and copies them out. */
+async function withNumbers(
+  { heap, memory }: Engine,
+  count: number,
+  write: (address: number) => Promise<void>,
+): Promise<Float64Array> {
+  const bytes = count * Float64Array.BYTES_PER_ELEMENT;
+  const address = heap.allocate(bytes);
+  try {
+    await write(address);
+    return new Float64Array(memory.buffer, address, count).slice();
+  } finally {
+    heap.release(address, bytes);
+  }
 }
 
 /** Frees what the garbage collector found unused: users never do. */
@@ -98,11 +122,11 @@ class WasmArena {
   }
 
   /** Runs a program on it. One at a time: the next one's inputs would come too early. */
-  async run(program: { readonly program: number; readonly length: number }): Promise<void> {
+  async run(program: Omit<RunRequest, 'kind' | 'arena'>): Promise<void> {
     this.expectMemory();
     this.busy = true;
     try {
-      await this.engine.running.run({ ...program, arena: this.piece.address });
+      await this.engine.running.run({ kind: 'run', ...program, arena: this.piece.address });
     } finally {
       this.busy = false;
     }
@@ -165,14 +189,27 @@ class WasmExecutable implements Executable {
     released.register(this, () => engine.heap.release(address, words.byteLength));
   }
 
-  async run(inputs: Readonly<Record<string, TensorData>>): Promise<void> {
+  run(inputs: Readonly<Record<string, TensorData>>): Promise<void> {
+    return this.start(inputs, 0);
+  }
+
+  profile(inputs: Readonly<Record<string, TensorData>>): Promise<Float64Array> {
+    return withNumbers(this.engine, this.plan.steps.length, (seconds) =>
+      this.start(inputs, seconds),
+    );
+  }
+
+  private async start(
+    inputs: Readonly<Record<string, TensorData>>,
+    seconds: number,
+  ): Promise<void> {
     this.arena.expectIdle();
     for (const [name, slot] of Object.entries(this.plan.inputs)) {
       expectData(name, slot, inputs[name]);
       this.arena.view(slot).set(inputs[name]!);
     }
     const { address: program, length } = this.program;
-    await this.arena.run({ program, length });
+    await this.arena.run({ program, length, seconds });
   }
 
   read(slot: Slot): Promise<TensorData> {

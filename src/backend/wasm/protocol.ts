@@ -11,7 +11,8 @@ export interface ModuleExports {
   poolInit(memory: number, threads: number): void;
   poolWorker(pool: number, index: number): void;
   poolStop(pool: number): void;
-  run(pool: number, program: number, length: number, arena: number): number;
+  run(pool: number, program: number, length: number, arena: number, seconds: number): number;
+  measurePeaks(pool: number, memory: number, bytes: number, peaks: number): number;
 }
 
 /** What a thread starts with. Thread 0 runs programs; the others take tasks from the pool. */
@@ -24,12 +25,26 @@ export interface ThreadStart {
   readonly stackTop: number;
 }
 
-/** To thread 0: addresses in the shared memory. */
+/** To thread 0, to run a program: addresses in the shared memory. */
 export interface RunRequest {
+  readonly kind: 'run';
   readonly program: number;
   readonly length: number;
   readonly arena: number;
+  /** Where the time of each step goes; 0: they are not timed. */
+  readonly seconds: number;
 }
+
+/** To thread 0, to measure the machine: addresses in the shared memory. */
+export interface PeaksRequest {
+  readonly kind: 'measurePeaks';
+  readonly memory: number;
+  readonly bytes: number;
+  /** Where the two rates go. */
+  readonly peaks: number;
+}
+
+export type Request = RunRequest | PeaksRequest;
 
 /** From thread 0, one for each request, in order. */
 export type RunReply = { readonly ok: true } | { readonly ok: false; readonly reason: string };
@@ -39,6 +54,7 @@ export function instantiate(
   module: WebAssembly.Module,
   memory: WebAssembly.Memory,
 ): ModuleExports & WebAssembly.Exports {
-  const { exports } = new WebAssembly.Instance(module, { env: { memory } });
+  const now = () => performance.now() / 1000;
+  const { exports } = new WebAssembly.Instance(module, { env: { memory, now } });
   return exports as ModuleExports & WebAssembly.Exports;
 }

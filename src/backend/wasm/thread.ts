@@ -1,6 +1,6 @@
 /** The life of one thread of the WASM backend: a worker_threads entry point. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { instantiate, type RunReply, type RunRequest, type ThreadStart } from './protocol.js';
+import { instantiate, type Request, type RunReply, type ThreadStart } from './protocol.js';
 
 const { module, memory, pool, index, stackTop } = workerData as ThreadStart;
 const instance = instantiate(module, memory);
@@ -9,14 +9,21 @@ instance.__stack_pointer.value = stackTop;
 if (index > 0) {
   instance.poolWorker(pool, index);
 } else {
-  parentPort!.on('message', ({ program, length, arena }: RunRequest) => {
-    parentPort!.postMessage(reply(() => instance.run(pool, program, length, arena)));
-  });
+  parentPort!.on('message', (request: Request) => parentPort!.postMessage(reply(request)));
 }
 
-function reply(run: () => number): RunReply {
+function serve(request: Request): number {
+  if (request.kind === 'measurePeaks') {
+    return instance.measurePeaks(pool, request.memory, request.bytes, request.peaks);
+  }
+  const { program, length, arena, seconds } = request;
+  return instance.run(pool, program, length, arena, seconds);
+}
+
+function reply(request: Request): RunReply {
   try {
-    return run() === 1 ? { ok: true } : { ok: false, reason: 'internal: malformed program' };
+    const done = serve(request) === 1;
+    return done ? { ok: true } : { ok: false, reason: 'internal: malformed program' };
   } catch (error) {
     return { ok: false, reason: `the WASM engine stopped: ${(error as Error).message}` };
   }

@@ -1,7 +1,7 @@
 /** The threads of the WASM backend: one that runs programs, the others its helpers. */
 import { Worker } from 'node:worker_threads';
 import { PlusxError } from '../../errors.js';
-import type { RunReply, RunRequest, ThreadStart } from './protocol.js';
+import type { Request, RunReply, ThreadStart } from './protocol.js';
 
 interface Waiting {
   readonly resolve: () => void;
@@ -38,8 +38,8 @@ export class WasmThreads {
     for (const worker of this.workers) worker.unref();
   }
 
-  /** Runs one program, after those asked for before it. */
-  run(request: RunRequest): Promise<void> {
+  /** Serves one request, after those made before it. */
+  run(request: Request): Promise<void> {
     if (this.failure) return Promise.reject(this.failure);
     return new Promise((resolve, reject) => {
       this.waiting.push({ resolve, reject });

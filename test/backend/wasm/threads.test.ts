@@ -32,7 +32,7 @@ function start(module: WebAssembly.Module): WasmThreads {
   return new WasmThreads({ module, memory, pool: 0 }, [0, 0]);
 }
 
-const request = { program: 0, length: 0, arena: 0 };
+const request = { kind: 'run', program: 0, length: 0, arena: 0, seconds: 0 } as const;
 
 test('a trap in a program rejects the run and all later ones', async () => {
   const threads = start(moduleOf(unreachable, forever));

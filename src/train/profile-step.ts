@@ -1,0 +1,83 @@
+/** Times each step of a training step's plan, and compares it with what the machine can do. */
+import type { Peaks } from '../backend/backend.js';
+import type { Stem } from '../models/resnet.js';
+import type { Plan } from '../plan/plan.js';
+import { expectSteps, openBench, type BenchStepOptions } from './bench-step.js';
+import { groupSteps, profiledSteps, together } from './profile.js';
+import type { ProfiledStep, StepFigures, StepGroup } from './profile.js';
+import { median } from './timing.js';
+
+export interface StepProfile {
+  readonly model: string;
+  readonly stem: Stem;
+  readonly imageSize: number;
+  readonly batchSize: number;
+  readonly device: string;
+  readonly instructionSet: string;
+  readonly threads: number;
+  /** Profiled runs: every time below is the median of so many. */
+  readonly runs: number;
+  /** What the machine reached in half a second of measuring, on the same threads. */
+  readonly peaks: Peaks;
+  /** A training step as its caller sees it, the copies of inputs and results included. */
+  readonly secondsPerStep: number;
+  /** All steps of the plan together. */
+  readonly total: StepFigures;
+  /** By kind and algorithm, those that take longest first. */
+  readonly groups: readonly StepGroup[];
+  /** In the order of the plan. */
+  readonly steps: readonly ProfiledStep[];
+}
+
+/**
+ * Profiles training steps on images made up in memory, with the options of `benchStep`: `steps`
+ * runs after `warmup` ones. Throws `no-profile` where the engine does not time its steps.
+ */
+export async function profileStep(options: BenchStepOptions = {}): Promise<StepProfile> {
+  const { model = 'resnet18', stem = 'conv3x3', imageSize = 64, batchSize = 8 } = options;
+  const { steps: runs = 10, warmup = 3, onProgress } = options;
+  expectSteps(runs);
+  const { backend, session, batch } = await openBench(options);
+  const plan = await session.trainingPlan();
+
+  const seconds: Float64Array[] = [];
+  const whole: number[] = [];
+  for (let i = 0; i < warmup + runs; i++) {
+    const start = performance.now();
+    const times = await session.profile(batch);
+    if (i >= warmup) {
+      whole.push((performance.now() - start) / 1000);
+      seconds.push(times);
+    }
+    onProgress?.(i + 1, warmup + runs);
+  }
+  await session.dispose();
+  const peaks = await backend.measurePeaks();
+  await backend.dispose();
+
+  const steps = profiledSteps(plan, seconds, peaks);
+  return {
+    model,
+    stem,
+    imageSize,
+    batchSize,
+    device: backend.name,
+    instructionSet: backend.instructionSet,
+    threads: backend.threads,
+    runs,
+    peaks,
+    secondsPerStep: median(whole),
+    total: together(steps),
+    groups: groupSteps(steps),
+    steps,
+  };
+}
+
+/** The plan that `benchStep` and `profileStep` run with these options. */
+export async function planStep(options: BenchStepOptions = {}): Promise<Plan> {
+  const { backend, session } = await openBench(options);
+  const plan = await session.trainingPlan();
+  await session.dispose();
+  await backend.dispose();
+  return plan;
+}
