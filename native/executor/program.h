@@ -16,9 +16,11 @@
   X(matmul)                     \
   X(addBias)                    \
   X(sumToChannels)              \
-  X(batchNorm)                  \
-  X(batchNormInference)         \
-  X(batchNormBackward)          \
+  X(batchNormStatistics)        \
+  X(batchNormFold)              \
+  X(scaleShift)                 \
+  X(batchNormBackwardSums)      \
+  X(batchNormBackwardInput)     \
   X(relu)                       \
   X(reluBackward)               \
   X(add)                        \

@@ -6,11 +6,21 @@ import type { ConvAlgorithm, Plan, Slot } from '../plan/plan.js';
 /** A tensor's data on the host, dense, in the slot's own layout. */
 export type TensorData = Float32Array | Uint8Array | Int32Array;
 
+/** Which of a plan's fusions a backend computes faster than their parts. */
+export interface Fusions {
+  /** Algorithms that compute relu(x·scale + shift) as they load x, forward and in the weight's pass. */
+  readonly convPrologue: readonly ConvAlgorithm[];
+  /** Algorithms that sum their outputs' statistics as they store them. */
+  readonly convStatistics: readonly ConvAlgorithm[];
+}
+
 /** What the planner may ask of a backend. */
 export interface Capabilities {
   readonly convAlgorithms: readonly ConvAlgorithm[];
   /** Take the first of them that fits the shape, rather than the cheapest by estimate. */
   readonly convInOrder?: boolean;
+  /** What the planner may fuse; nothing where it is not stated. */
+  readonly fusions?: Fusions;
 }
 
 /** The highest rates that a machine reaches: the two lines of its roofline. */

@@ -6,6 +6,7 @@
  * and each kernel reads its arguments in the order of its row here.
  */
 import { PlusxError } from '../errors.js';
+import type { Capabilities } from './backend.js';
 import { elementCount } from '../graph/graph.js';
 import {
   slotAlignment,
@@ -31,6 +32,9 @@ const rows: { readonly [Kind in StepKind]: (step: StepOf<Kind>) => readonly Argu
     step.weight,
     step.y,
     step.workspace,
+    step.prologue?.scale ?? null,
+    step.prologue?.shift ?? null,
+    step.statistics,
     ...convolution(step.x, step.y, step.weight, step),
   ],
   conv2dBackwardInput: (step) => [
@@ -45,6 +49,8 @@ const rows: { readonly [Kind in StepKind]: (step: StepOf<Kind>) => readonly Argu
     step.dy,
     step.dweight,
     step.workspace,
+    step.prologue?.scale ?? null,
+    step.prologue?.shift ?? null,
     ...convolution(step.x, step.dy, step.dweight, step),
   ],
   matmul: ({ a, b, y, transposeA, transposeB }) => [
@@ -58,38 +64,64 @@ const rows: { readonly [Kind in StepKind]: (step: StepOf<Kind>) => readonly Argu
   ],
   addBias: ({ x, bias, y }) => [x, bias, y, ...rowsAndChannels(x)],
   sumToChannels: ({ dy, dbias }) => [dy, dbias, ...rowsAndChannels(dy)],
-  batchNorm: (s) => [
+  batchNormStatistics: (s) => [
     s.x,
+    s.partials,
     s.weight,
     s.bias,
     s.runningMean,
     s.runningVar,
-    s.y,
+    s.scale,
+    s.shift,
     s.mean,
     s.invStd,
     ...rowsAndChannels(s.x),
+    s.partials?.shape[0] ?? 0,
     float(s.momentum),
     float(s.eps),
   ],
-  batchNormInference: (s) => [
-    s.x,
+  batchNormFold: (s) => [
     s.weight,
     s.bias,
     s.runningMean,
     s.runningVar,
-    s.y,
-    ...rowsAndChannels(s.x),
+    s.scale,
+    s.shift,
+    elementCount(s.scale.shape),
     float(s.eps),
   ],
-  batchNormBackward: (s) => [
+  scaleShift: (s) => [
+    s.x,
+    s.scale,
+    s.shift,
+    s.residual,
+    s.residualScale,
+    s.residualShift,
+    s.y,
+    ...rowsAndChannels(s.x),
+    Number(s.relu),
+  ],
+  batchNormBackwardSums: (s) => [
     s.dy,
     s.x,
     s.weight,
     s.mean,
     s.invStd,
-    s.dx,
+    s.scale,
+    s.shift,
     s.dweight,
     s.dbias,
+    s.factors,
+    ...rowsAndChannels(s.x),
+  ],
+  batchNormBackwardInput: (s) => [
+    s.dy,
+    s.x,
+    s.mean,
+    s.factors,
+    s.scale,
+    s.shift,
+    s.dx,
     ...rowsAndChannels(s.x),
   ],
   relu: ({ x, y }) => [x, y, elementCount(x.shape)],
@@ -140,6 +172,12 @@ const rows: { readonly [Kind in StepKind]: (step: StepOf<Kind>) => readonly Argu
     float(s.eps),
     float(s.weightDecay),
   ],
+};
+
+/** What the C++ kernels can, on every instruction set. */
+export const kernelCapabilities: Capabilities = {
+  convAlgorithms: ['winograd', 'gemm'],
+  fusions: { convPrologue: ['winograd'], convStatistics: ['winograd'] },
 };
 
 /** The kinds in the order of their opcodes. */

@@ -19,7 +19,17 @@ import {
   type OpRule,
 } from './op.js';
 
-export type Conv2dAttributes = { readonly stride: number; readonly padding: number };
+/**
+ * The planner may hand the forward and the weight's pass a scale and a shift (C) as last inputs: x is
+ * then relu(x·scale + shift), computed as it is loaded.
+ */
+export type Conv2dAttributes = {
+  readonly stride: number;
+  readonly padding: number;
+};
+
+/** With `statisticsBlocks` there is a second output (blocks, 3, K): see `batchNormStatistics`. */
+export type Conv2dForwardAttributes = Conv2dAttributes & { readonly statisticsBlocks?: number };
 
 /** The backward ops cannot tell the sizes from their inputs: the stride rounds them. */
 export type Conv2dBackwardInputAttributes = Conv2dAttributes & {
@@ -37,8 +47,8 @@ function weightSizes(op: string, type: TensorType) {
   return { K, R, S, C };
 }
 
-export const conv2d: OpRule<Conv2dAttributes> = {
-  infer([x, weight], { stride, padding }) {
+export const conv2d: OpRule<Conv2dForwardAttributes> = {
+  infer([x, weight], { stride, padding, statisticsBlocks }) {
     const { N, H, W, C } = imageSizes('conv2d', 'input', x!);
     const { K, R, S, C: expected } = weightSizes('conv2d', weight!);
     const shapes = `(input ${shapeText(x!.shape)}, weight ${shapeText(weight!.shape)})`;
@@ -54,7 +64,8 @@ export const conv2d: OpRule<Conv2dAttributes> = {
           `${H + 2 * padding}×${W + 2 * padding} ${shapes}; use larger images`,
       );
     }
-    return [f32(N, OH, OW, K)];
+    const y = f32(N, OH, OW, K);
+    return statisticsBlocks === undefined ? [y] : [y, f32(statisticsBlocks, 3, K)];
   },
   vjp(context) {
     const { stride, padding } = context.attributes;

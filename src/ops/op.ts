@@ -44,7 +44,7 @@ export interface OpRule<A extends Attributes> {
   /** Output index → index of the input (a state entry) that it replaces in place. */
   readonly replaces?: Readonly<Record<number, number>>;
 
-  /** Inputs whose memory the first output may take when nothing reads them later. */
+  /** Inputs, where they are there, whose memory the first output may take when nothing reads them later. */
   readonly mayOverwrite?: readonly number[];
 
   /** The output is the first input under another shape: no arithmetic, no memory. */

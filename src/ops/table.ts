@@ -4,6 +4,7 @@
  */
 import { add } from './add.js';
 import * as norm from './batch-norm.js';
+import * as parts from './batch-norm-parts.js';
 import { addBias, sumToChannels } from './bias.js';
 import * as conv from './conv2d.js';
 import { softmaxCrossEntropy, softmaxCrossEntropyBackward } from './cross-entropy.js';
@@ -20,7 +21,7 @@ type None = Record<never, never>;
 
 export interface OpAttributes {
   normalizeImage: NormalizeImageAttributes;
-  conv2d: conv.Conv2dAttributes;
+  conv2d: conv.Conv2dForwardAttributes;
   conv2dBackwardInput: conv.Conv2dBackwardInputAttributes;
   conv2dBackwardWeight: conv.Conv2dBackwardWeightAttributes;
   matmul: MatmulAttributes;
@@ -29,6 +30,11 @@ export interface OpAttributes {
   batchNorm: norm.BatchNormAttributes;
   batchNormInference: norm.BatchNormInferenceAttributes;
   batchNormBackward: None;
+  batchNormStatistics: norm.BatchNormAttributes;
+  batchNormFold: norm.BatchNormInferenceAttributes;
+  scaleShift: parts.ReluAttributes;
+  batchNormBackwardSums: parts.ReluAttributes;
+  batchNormBackwardInput: parts.ReluAttributes;
   relu: None;
   reluBackward: None;
   add: None;
@@ -59,6 +65,11 @@ export const opTable: { readonly [Op in OpName]: OpRule<OpAttributes[Op]> } = {
   batchNorm: norm.batchNorm,
   batchNormInference: norm.batchNormInference,
   batchNormBackward: norm.batchNormBackward,
+  batchNormStatistics: parts.batchNormStatistics,
+  batchNormFold: parts.batchNormFold,
+  scaleShift: parts.scaleShift,
+  batchNormBackwardSums: parts.batchNormBackwardSums,
+  batchNormBackwardInput: parts.batchNormBackwardInput,
   relu,
   reluBackward,
   add,

@@ -148,8 +148,8 @@ function winogradBytes(pass: ConvPass, { C, K }: ConvSizes, cut: ConvCut): numbe
 }
 
 /** Partial statistics that a convolution's epilogue leaves: one for each block of tiles. */
-export function statisticsBlocks(sizes: ConvSizes, cut: ConvCut): number {
-  return Math.ceil(winogradTiles('conv2d', sizes) / cut.blockTiles);
+export function statisticsBlocks(sizes: ConvSizes, { blockTiles }: ConvCut): number {
+  return blockTiles > 0 ? Math.ceil(winogradTiles('conv2d', sizes) / blockTiles) : 1;
 }
 
 // Costs, in multiply-adds of one core at its best. Measured with AVX-512: a tile's transforms take
@@ -162,15 +162,23 @@ const perWeight: Readonly<Record<ConvPass, number>> = {
   conv2dBackwardWeight: 500,
 };
 
-function winogradCost(pass: ConvPass, sizes: ConvSizes): number {
+/**
+ * Forward is estimated for a batch of this size: with another algorithm alone than among others, an
+ * image's logits would differ in their last bits.
+ */
+const estimatedBatch = 8;
+
+function winogradCost(pass: ConvPass, given: ConvSizes): number {
+  const sizes = pass === 'conv2d' ? { ...given, N: estimatedBatch } : given;
   const C = roundUp(sizes.C, 16);
   const K = roundUp(sizes.K, 16);
   const tiles = winogradTiles(pass, sizes);
   return tiles * (positions * C * K + perTileChannel * (C + K)) + perWeight[pass] * C * K;
 }
 
-function gemmCost(_pass: ConvPass, { N, OH, OW, C, K, R, S }: ConvSizes): number {
-  return N * OH * OW * roundUp(K, 16) * R * S * C;
+function gemmCost(pass: ConvPass, { N, OH, OW, C, K, R, S }: ConvSizes): number {
+  const images = pass === 'conv2d' ? estimatedBatch : N;
+  return images * OH * OW * roundUp(K, 16) * R * S * C;
 }
 
 export function roundUp(value: number, multiple: number): number {

@@ -1,11 +1,13 @@
 /**
- * From a Graph to a Plan: drop what is not needed, order, share memory, choose algorithms, place
+ * From a Graph to a Plan: fuse, drop what is not needed, order, share memory, choose algorithms, place
  * buffers, lower. Each pass is a function in a file of its own.
  */
 import type { Capabilities } from '../backend/backend.js';
 import { byteLength, type Graph, type Node, type Value } from '../graph/graph.js';
 import { ruleOf } from '../ops/table.js';
-import { chooseConvAlgorithm, roundUp, type ConvChoice, type ConvPass } from './algorithms.js';
+import { roundUp, type ConvChoice } from './algorithms.js';
+import { convolutionChoice } from './convolutions.js';
+import { fuse } from './fuse/fuse.js';
 import { lowerTable, type LowerContext, type LoweredOp } from './lower.js';
 import { placeBuffers, type Buffer } from './memory.js';
 import { slotAlignment, type Plan, type Slot, type StateLayout, type Step } from './plan.js';
@@ -13,14 +15,15 @@ import { liveNodes, updatesEarly } from './schedule.js';
 import { assignStorage } from './storage.js';
 
 /**
- * Compiles `graph` for a backend of these capabilities. Graphs of one model that are to share a
+ * Compiles `source` for a backend of these capabilities. Graphs of one model that are to share a
  * backend's memory are given the layout of the largest one's state.
  */
 export function compilePlan(
-  graph: Graph,
+  source: Graph,
   capabilities: Capabilities,
-  state: StateLayout = layOutState(graph),
+  state: StateLayout = layOutState(source),
 ): Plan {
+  const graph = fuse(source, capabilities);
   const nodes = updatesEarly(liveNodes(graph), [...graph.updates.values()]);
   const storage = assignStorage(graph, nodes, state.slots);
   const choices = nodes.map((node) => convolutionChoice(node, capabilities));
@@ -103,23 +106,4 @@ function slotsOf(values: ReadonlyMap<string, Value>, slotOf: (value: Value) => S
 
 function bytesSlot(buffer: Buffer, offsets: ReadonlyMap<Buffer, number>): Slot {
   return { offset: offsets.get(buffer)!, shape: [buffer.bytes / 4], dtype: 'f32' };
-}
-
-/** Which tensor of a convolution's node is which: input (N,H,W,C), output (N,OH,OW,K), weight. */
-const convolutionTensors: Readonly<Record<ConvPass, (node: Node) => readonly Value[]>> = {
-  conv2d: ({ inputs: [x, weight], outputs: [y] }) => [x!, y!, weight!],
-  conv2dBackwardInput: ({ inputs: [dy, weight], outputs: [dx] }) => [dx!, dy!, weight!],
-  conv2dBackwardWeight: ({ inputs: [x, dy], outputs: [dweight] }) => [x!, dy!, dweight!],
-};
-
-function convolutionChoice(node: Node, capabilities: Capabilities): ConvChoice | null {
-  if (!Object.hasOwn(convolutionTensors, node.op)) return null;
-  const pass = node.op as ConvPass;
-  const [x, y, weight] = convolutionTensors[pass](node);
-  const [N, H, W, C] = x!.shape as [number, number, number, number];
-  const [, OH, OW, K] = y!.shape as [number, number, number, number];
-  const [, R, S] = weight!.shape as [number, number, number, number];
-  const { stride, padding } = node.attributes as { stride: number; padding: number };
-  const sizes = { N, H, W, C, K, R, S, OH, OW, stride, padding };
-  return chooseConvAlgorithm(pass, sizes, capabilities);
 }

@@ -17,8 +17,14 @@ export interface LowerContext<Op extends OpName> {
 
 type Lower<Op extends OpName> = (context: LowerContext<Op>) => Step;
 
-/** `reshape` lowers to nothing: its output is its input's memory. */
-export type LoweredOp = Exclude<OpName, 'reshape'>;
+/**
+ * `reshape` lowers to nothing: its output is its input's memory. Batch normalisation has been taken
+ * apart before (fuse/batch-norm.ts).
+ */
+export type LoweredOp = Exclude<
+  OpName,
+  'reshape' | 'batchNorm' | 'batchNormInference' | 'batchNormBackward'
+>;
 
 export const lowerTable: { readonly [Op in LoweredOp]: Lower<Op> } = {
   normalizeImage: ({ inputs: [x], outputs: [y], attributes }) => ({
@@ -33,6 +39,8 @@ export const lowerTable: { readonly [Op in LoweredOp]: Lower<Op> } = {
     x: context.inputs[0]!,
     weight: context.inputs[1]!,
     y: context.outputs[0]!,
+    prologue: prologue(context),
+    statistics: context.outputs[1] ?? null,
     ...convolution(context),
   }),
   conv2dBackwardInput: (context) => ({
@@ -47,6 +55,7 @@ export const lowerTable: { readonly [Op in LoweredOp]: Lower<Op> } = {
     x: context.inputs[0]!,
     dy: context.inputs[1]!,
     dweight: context.outputs[0]!,
+    prologue: prologue(context),
     ...convolution(context),
   }),
   matmul: ({ inputs: [a, b], outputs: [y], attributes }) => ({
@@ -68,39 +77,64 @@ export const lowerTable: { readonly [Op in LoweredOp]: Lower<Op> } = {
     dy: dy!,
     dbias: dbias!,
   }),
-  batchNorm: ({ inputs, outputs, attributes }) => ({
-    kind: 'batchNorm',
+  batchNormStatistics: ({ inputs, outputs, attributes }) => ({
+    kind: 'batchNormStatistics',
     x: inputs[0]!,
+    partials: inputs[5] ?? null,
     weight: inputs[1]!,
     bias: inputs[2]!,
-    runningMean: outputs[3]!,
-    runningVar: outputs[4]!,
-    y: outputs[0]!,
-    mean: outputs[1]!,
-    invStd: outputs[2]!,
+    runningMean: outputs[4]!,
+    runningVar: outputs[5]!,
+    scale: outputs[0]!,
+    shift: outputs[1]!,
+    mean: outputs[2]!,
+    invStd: outputs[3]!,
     momentum: attributes.momentum,
     eps: attributes.eps,
   }),
-  batchNormInference: ({ inputs, outputs: [y], attributes }) => ({
-    kind: 'batchNormInference',
-    x: inputs[0]!,
-    weight: inputs[1]!,
-    bias: inputs[2]!,
-    runningMean: inputs[3]!,
-    runningVar: inputs[4]!,
-    y: y!,
+  batchNormFold: ({ inputs, outputs, attributes }) => ({
+    kind: 'batchNormFold',
+    weight: inputs[0]!,
+    bias: inputs[1]!,
+    runningMean: inputs[2]!,
+    runningVar: inputs[3]!,
+    scale: outputs[0]!,
+    shift: outputs[1]!,
     eps: attributes.eps,
   }),
-  batchNormBackward: ({ inputs, outputs }) => ({
-    kind: 'batchNormBackward',
+  scaleShift: ({ inputs, outputs: [y], attributes }) => ({
+    kind: 'scaleShift',
+    x: inputs[0]!,
+    scale: inputs[1]!,
+    shift: inputs[2]!,
+    residual: inputs[3] ?? null,
+    residualScale: inputs[4] ?? null,
+    residualShift: inputs[5] ?? null,
+    y: y!,
+    relu: attributes.relu,
+  }),
+  batchNormBackwardSums: ({ inputs, outputs }) => ({
+    kind: 'batchNormBackwardSums',
     dy: inputs[0]!,
     x: inputs[1]!,
     weight: inputs[2]!,
     mean: inputs[3]!,
     invStd: inputs[4]!,
-    dx: outputs[0]!,
-    dweight: outputs[1]!,
-    dbias: outputs[2]!,
+    scale: inputs[5] ?? null,
+    shift: inputs[6] ?? null,
+    dweight: outputs[0]!,
+    dbias: outputs[1]!,
+    factors: outputs[2]!,
+  }),
+  batchNormBackwardInput: ({ inputs, outputs: [dx] }) => ({
+    kind: 'batchNormBackwardInput',
+    dy: inputs[0]!,
+    x: inputs[1]!,
+    mean: inputs[2]!,
+    factors: inputs[3]!,
+    scale: inputs[4] ?? null,
+    shift: inputs[5] ?? null,
+    dx: dx!,
   }),
   relu: ({ inputs: [x], outputs: [y] }) => ({ kind: 'relu', x: x!, y: y! }),
   reluBackward: ({ inputs: [dy, y], outputs: [dx] }) => ({
@@ -172,6 +206,11 @@ export const lowerTable: { readonly [Op in LoweredOp]: Lower<Op> } = {
     ...attributes,
   }),
 };
+
+/** A scale and a shift behind the two tensors that every pass has. */
+function prologue({ inputs: [, , scale, shift] }: { readonly inputs: readonly Slot[] }) {
+  return scale && shift ? { scale, shift } : null;
+}
 
 function convolution<Op extends 'conv2d' | 'conv2dBackwardInput' | 'conv2dBackwardWeight'>(
   context: LowerContext<Op>,

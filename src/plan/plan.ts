@@ -4,7 +4,7 @@
  *
  * Algorithms and memory are decided before a Plan exists (`algorithms.ts`, `memory.ts`); a backend
  * only executes. Gradients are `d` + name. The output of an element-wise step (relu, reluBackward,
- * add, addBias, batchNormInference) may be the very slot of one of its inputs. Shapes in comments: N H W
+ * add, addBias, scaleShift, batchNormBackwardInput) may be the very slot of one of its inputs. Shapes in comments: N H W
  * C K R S OH OW as in graph.ts.
  */
 import type { DType, Shape } from '../graph/graph.js';
@@ -46,6 +46,12 @@ interface ConvAttributes {
   readonly workspace: Slot | null;
 }
 
+/** x becomes relu(x·scale + shift) as it is loaded; what lies outside the image stays zero. */
+export interface Prologue {
+  readonly scale: Slot; // (C)
+  readonly shift: Slot; // (C)
+}
+
 interface Window {
   readonly kernelHeight: number; // R
   readonly kernelWidth: number; // S
@@ -68,6 +74,9 @@ export type Step =
       readonly x: Slot; // (N, H, W, C)
       readonly weight: Slot; // (K, R, S, C)
       readonly y: Slot; // (N, OH, OW, K)
+      readonly prologue: Prologue | null;
+      /** Count, mean and sum of squared deviations of y for each block of outputs and channel. */
+      readonly statistics: Slot | null; // (blocks, 3, K)
     } & ConvAttributes)
   | ({
       readonly kind: 'conv2dBackwardInput';
@@ -80,6 +89,7 @@ export type Step =
       readonly x: Slot; // (N, H, W, C)
       readonly dy: Slot; // (N, OH, OW, K)
       readonly dweight: Slot; // (K, R, S, C)
+      readonly prologue: Prologue | null;
     } & ConvAttributes)
   /** y = a·b, either read transposed: a is (M, K) or (K, M), b is (K, N) or (N, K). */
   | {
@@ -104,49 +114,78 @@ export type Step =
       readonly dbias: Slot; // (C)
     }
   /**
-   * Batch normalisation in training. mean and biased variance over the M = N·H·W values of a
-   * channel; invStd = 1/√(var + eps); y = (x - mean)·invStd·weight + bias. In place:
-   * running = (1 - momentum)·running + momentum·statistic, with the unbiased variance
-   * var·M/(M - 1). With M = 1 the variance is undefined and the running statistics stay.
+   * Batch normalisation in training, but for y = x·scale + shift: mean and biased variance over the M
+   * = N·H·W values of a channel, from x or from the partial ones that its convolution left. invStd =
+   * 1/√(var + eps), scale = invStd·weight, shift = bias - mean·scale. In place: running = (1 -
+   * momentum)·running + momentum·statistic, with the unbiased variance var·M/(M - 1). With M = 1 the
+   * variance is undefined and the running statistics stay.
    */
   | {
-      readonly kind: 'batchNorm';
+      readonly kind: 'batchNormStatistics';
       readonly x: Slot; // (…, C)
+      readonly partials: Slot | null; // (blocks, 3, C)
       readonly weight: Slot; // (C)
       readonly bias: Slot; // (C)
       readonly runningMean: Slot; // (C), updated in place
       readonly runningVar: Slot; // (C), updated in place
-      readonly y: Slot; // (…, C)
-      readonly mean: Slot; // (C), saved for backward
-      readonly invStd: Slot; // (C), saved for backward
+      readonly scale: Slot; // (C)
+      readonly shift: Slot; // (C)
+      readonly mean: Slot; // (C)
+      readonly invStd: Slot; // (C)
       readonly momentum: number;
       readonly eps: number;
     }
-  /** y = (x - runningMean)/√(runningVar + eps)·weight + bias */
+  /** scale = weight/√(runningVar + eps), shift = bias - runningMean·scale */
   | {
-      readonly kind: 'batchNormInference';
-      readonly x: Slot; // (…, C)
+      readonly kind: 'batchNormFold';
       readonly weight: Slot; // (C)
       readonly bias: Slot; // (C)
       readonly runningMean: Slot; // (C)
       readonly runningVar: Slot; // (C)
-      readonly y: Slot; // (…, C)
+      readonly scale: Slot; // (C)
+      readonly shift: Slot; // (C)
       readonly eps: number;
     }
+  /** y = x·scale + shift (+ residual, or + residual·residualScale + residualShift), relu or not. */
+  | {
+      readonly kind: 'scaleShift';
+      readonly x: Slot; // (…, C)
+      readonly scale: Slot; // (C)
+      readonly shift: Slot; // (C)
+      readonly residual: Slot | null; // (…, C)
+      readonly residualScale: Slot | null; // (C)
+      readonly residualShift: Slot | null; // (C)
+      readonly y: Slot; // (…, C)
+      readonly relu: boolean;
+    }
   /**
-   * With x̂ = (x - mean)·invStd over M values a channel: dbias = Σ dy, dweight = Σ dy·x̂,
-   * dx = weight·invStd·(dy - dbias/M - x̂·dweight/M).
+   * With x̂ = (x - mean)·invStd over M values a channel, and g = dy, or dy where x·scale + shift > 0
+   * and else 0: dbias = Σ g, dweight = Σ g·x̂, and
+   * factors a = weight·invStd, slope = invStd·dweight/M, average = dbias/M.
    */
   | {
-      readonly kind: 'batchNormBackward';
+      readonly kind: 'batchNormBackwardSums';
       readonly dy: Slot; // (…, C)
       readonly x: Slot; // (…, C)
       readonly weight: Slot; // (C)
       readonly mean: Slot; // (C)
       readonly invStd: Slot; // (C)
-      readonly dx: Slot; // (…, C)
+      readonly scale: Slot | null; // (C)
+      readonly shift: Slot | null; // (C)
       readonly dweight: Slot; // (C)
       readonly dbias: Slot; // (C)
+      readonly factors: Slot; // (3, C)
+    }
+  /** dx = a·(g - average - slope·(x - mean)), g as above. */
+  | {
+      readonly kind: 'batchNormBackwardInput';
+      readonly dy: Slot; // (…, C)
+      readonly x: Slot; // (…, C)
+      readonly mean: Slot; // (C)
+      readonly factors: Slot; // (3, C)
+      readonly scale: Slot | null; // (C)
+      readonly shift: Slot | null; // (C)
+      readonly dx: Slot; // (…, C)
     }
   | { readonly kind: 'relu'; readonly x: Slot; readonly y: Slot }
   /** dx = dy where y > 0, else 0. */

@@ -70,7 +70,8 @@ function overwritable(
 ): Storage | undefined {
   const output = node.outputs[0]!;
   for (const index of ruleOf(node.op).mayOverwrite ?? []) {
-    const input = node.inputs[index]!;
+    const input = node.inputs[index];
+    if (!input) continue;
     const place = storage.get(input.id)!;
     if (place.kind !== 'buffer' || pinned.has(input.id)) continue;
     if (place.buffer.last > position || (lastUse.get(input.id) ?? 0) > position) continue;

@@ -12,8 +12,8 @@ import { fillPlan } from './plans.js';
 
 interface Sample<Kind extends StepKind> {
   readonly step: Omit<StepOf<Kind>, 'kind'>;
-  /** What C++ calls the numbers that a step has only in its shapes. */
-  readonly sizes?: Readonly<Record<string, number>>;
+  /** What C++ calls what a step has only in its shapes or a level deeper. */
+  readonly sizes?: Readonly<Record<string, number | Slot>>;
 }
 
 /** No two alike, so that no two can change places unseen. */
@@ -41,6 +41,7 @@ const convolution = {
   workspace: slot(900, 1),
 } as const;
 const convolutionSizes = { N, H, W, C, K, R, S, OH, OW, algorithm: 1, ...cut };
+const prologue = { scale: slot(901, C), shift: slot(902, C) };
 const window = { kernelHeight: R, kernelWidth: S, stride, padding };
 const poolSizes = { N, H, W, C, OH, OW, R, S };
 const M = N * H * W;
@@ -53,16 +54,23 @@ const samples: { readonly [Kind in StepKind]: Sample<Kind> } = {
     sizes: { pixels: M, C: 1 },
   },
   conv2d: {
-    step: { x: image(101), weight: filter(102), y: output(103), ...convolution },
-    sizes: convolutionSizes,
+    step: {
+      x: image(101),
+      weight: filter(102),
+      y: output(103),
+      prologue,
+      statistics: slot(104, 53, 3, K),
+      ...convolution,
+    },
+    sizes: { ...convolutionSizes, ...prologue },
   },
   conv2dBackwardInput: {
     step: { dy: output(101), weight: filter(102), dx: image(103), ...convolution },
     sizes: convolutionSizes,
   },
   conv2dBackwardWeight: {
-    step: { x: image(101), dy: output(102), dweight: filter(103), ...convolution },
-    sizes: convolutionSizes,
+    step: { x: image(101), dy: output(102), dweight: filter(103), prologue, ...convolution },
+    sizes: { ...convolutionSizes, ...prologue },
   },
   matmul: {
     step: {
@@ -76,43 +84,72 @@ const samples: { readonly [Kind in StepKind]: Sample<Kind> } = {
   },
   addBias: { step: { x: image(101), bias: vector(102), y: image(103) }, sizes: { rows: M, C } },
   sumToChannels: { step: { dy: image(101), dbias: vector(102) }, sizes: { M, C } },
-  batchNorm: {
+  batchNormStatistics: {
     step: {
       x: image(101),
-      weight: vector(102),
-      bias: vector(103),
-      runningMean: vector(104),
-      runningVar: vector(105),
-      y: image(106),
-      mean: vector(107),
-      invStd: vector(108),
+      partials: slot(102, 53, 3, C),
+      weight: vector(103),
+      bias: vector(104),
+      runningMean: vector(105),
+      runningVar: vector(106),
+      scale: vector(107),
+      shift: vector(108),
+      mean: vector(109),
+      invStd: vector(110),
       momentum: 0.25,
       eps: 0.5,
     },
-    sizes: { M, C },
+    sizes: { M, C, blocks: 53 },
   },
-  batchNormInference: {
+  batchNormFold: {
+    step: {
+      weight: vector(101),
+      bias: vector(102),
+      runningMean: vector(103),
+      runningVar: vector(104),
+      scale: vector(105),
+      shift: vector(106),
+      eps: 0.5,
+    },
+    sizes: { C },
+  },
+  scaleShift: {
     step: {
       x: image(101),
-      weight: vector(102),
-      bias: vector(103),
-      runningMean: vector(104),
-      runningVar: vector(105),
-      y: image(106),
-      eps: 0.5,
+      scale: vector(102),
+      shift: vector(103),
+      residual: image(104),
+      residualScale: vector(105),
+      residualShift: vector(106),
+      y: image(107),
+      relu: true,
     },
     sizes: { M, C },
   },
-  batchNormBackward: {
+  batchNormBackwardSums: {
     step: {
       dy: image(101),
       x: image(102),
       weight: vector(103),
       mean: vector(104),
       invStd: vector(105),
-      dx: image(106),
-      dweight: vector(107),
-      dbias: vector(108),
+      scale: vector(106),
+      shift: vector(107),
+      dweight: vector(108),
+      dbias: vector(109),
+      factors: slot(110, 3, C),
+    },
+    sizes: { M, C },
+  },
+  batchNormBackwardInput: {
+    step: {
+      dy: image(101),
+      x: image(102),
+      mean: vector(103),
+      factors: slot(104, 3, C),
+      scale: vector(105),
+      shift: vector(106),
+      dx: image(107),
     },
     sizes: { M, C },
   },

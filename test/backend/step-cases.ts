@@ -137,6 +137,70 @@ function convolutionCases(): StepCase[] {
   ];
 }
 
+/** N, H, W, C, K: blocks of tiles that are whole, cut off, and several. */
+const fusedConvolutions = [
+  [1, 4, 4, 16, 32],
+  [2, 5, 7, 3, 17],
+  [3, 29, 26, 33, 16],
+] as const;
+
+/** What a convolution computes as it loads and as it stores. */
+function fusedCases(): StepCase[] {
+  const capabilities = { convInOrder: true };
+  return fusedConvolutions.flatMap(([N, H, W, C, K]) => {
+    const sizes = `${N}×${H}×${W}×${C} to ${K}`;
+    const window = { stride: 1, padding: 1 };
+    const [x, dy, weight] = [signed(N, H, W, C), signed(N, H, W, K), signed(K, 3, 3, C)];
+    const prologue = [signed(C), signed(C)];
+    const cases = [
+      describe({
+        op: 'conv2d',
+        sizes: `${sizes} with a prologue`,
+        inputs: [x, weight, ...prologue],
+        attributes: window,
+        reduction: winogradError * 9 * C,
+      }),
+      describe({
+        op: 'conv2dBackwardWeight',
+        sizes: `${sizes} with a prologue`,
+        inputs: [x, dy, ...prologue],
+        attributes: { ...window, kernelHeight: 3, kernelWidth: 3 },
+        reduction: winogradError * N * H * W,
+      }),
+      convolutionAndNorm([N, H, W, C, K]),
+    ];
+    return cases.map((stepCase) => ({ ...stepCase, capabilities }));
+  });
+}
+
+/** Its statistics come out of the convolution where the backend joins them. */
+function convolutionAndNorm([N, H, W, C, K]: readonly [number, number, number, number, number]) {
+  const builder = new GraphBuilder();
+  const emit = emitInto(builder, () => 'case');
+  const data = new Map<string, TensorData>();
+  const random = new Random(1, 'bench', C);
+  const tensor = (role: 'input' | 'state', name: string, { shape, dtype, draw }: Drawn) => {
+    data.set(
+      name,
+      allocateLike(dtype, elementCount(shape)).map(() => draw(random)),
+    );
+    return builder[role](name, { shape, dtype });
+  };
+  const x = tensor('input', 'x', signed(N, H, W, C));
+  const weight = tensor('input', 'weight', signed(K, 3, 3, C));
+  const y = emit('conv2d', [x, weight], { stride: 1, padding: 1 })[0]!;
+  const vectors = ['gamma', 'beta'].map((name) => tensor('input', name, signed(K)));
+  const mean = tensor('state', 'mean', signed(K));
+  const variance = tensor('state', 'variance', positive(K));
+  const attributes = { momentum: 0.1, eps: 1e-5 };
+  const outputs = emit('batchNorm', [y, ...vectors, mean, variance], attributes);
+  outputs.slice(0, 3).forEach((value, i) => builder.output(`output${i}`, value));
+  builder.update('mean', outputs[3]!);
+  builder.update('variance', outputs[4]!);
+  const title = `conv2d and batchNorm, ${N}×${H}×${W}×${C} to ${K}`;
+  return { title, graph: builder.build(), data, reduction: winogradError * (9 * C + N * H * W) };
+}
+
 function casesOfConvolution([N, H, W, C, K, R, stride, padding]: Convolution): StepCase[] {
   const positions = (size: number) => Math.floor((size + 2 * padding - R) / stride) + 1;
   const [OH, OW] = [positions(H), positions(W)];
@@ -197,7 +261,9 @@ function channelCases(): StepCase[] {
       describe({ op: 'sumToChannels', ...rows, inputs: [x], attributes: none }),
       describe({
         op: 'batchNorm',
-        ...rows,
+        sizes,
+        // A value alone is its mean: x·scale and shift, 1/√eps large, cancel.
+        reduction: M === 1 ? 2 / Math.sqrt(1e-5) : M,
         inputs: [x, vector, vector, vector, positive(C)],
         attributes: { momentum: 0.1, eps: 1e-5 },
         replaces: { 3: 3, 4: 4 },
@@ -214,6 +280,40 @@ function channelCases(): StepCase[] {
         ...rows,
         inputs: [x, x, vector, vector, positive(C)],
         attributes: none,
+      }),
+      describe({
+        op: 'batchNormFold',
+        sizes,
+        inputs: [vector, vector, vector, positive(C)],
+        attributes: { eps: 1e-5 },
+      }),
+      ...[[], [x], [x, vector, vector]].map((residual) =>
+        describe({
+          op: 'scaleShift',
+          sizes: `${sizes}, ${residual.length} for the residual`,
+          inputs: [x, vector, vector, ...residual],
+          attributes: { relu: residual.length !== 1 },
+          reduction: 3,
+        }),
+      ),
+      ...[false, true].flatMap((relu) => {
+        const mask = relu ? [vector, vector] : [];
+        return [
+          describe({
+            op: 'batchNormBackwardSums',
+            ...rows,
+            sizes: `${sizes}, relu ${relu}`,
+            inputs: [x, x, vector, vector, positive(C), ...mask],
+            attributes: { relu },
+          }),
+          describe({
+            op: 'batchNormBackwardInput',
+            sizes: `${sizes}, relu ${relu}`,
+            inputs: [x, x, vector, signed(3, C), ...mask],
+            attributes: { relu },
+            reduction: 3,
+          }),
+        ];
       }),
       describe({ op: 'relu', sizes, inputs: [x], attributes: none }),
       describe({ op: 'reluBackward', sizes, inputs: [x, x], attributes: none }),
@@ -317,5 +417,11 @@ function optimizerCases(): StepCase[] {
 }
 
 export function stepCases(): StepCase[] {
-  return [...convolutionCases(), ...channelCases(), ...matrixCases(), ...optimizerCases()];
+  return [
+    ...convolutionCases(),
+    ...fusedCases(),
+    ...channelCases(),
+    ...matrixCases(),
+    ...optimizerCases(),
+  ];
 }

@@ -160,6 +160,7 @@ const crossEntropyCases = [
   };
 });
 
+const planned = { none: 'the planner makes it, behind differentiation' };
 const backwardOp = { none: 'second derivatives are not offered' };
 const update = { none: 'an update is not part of what is differentiated' };
 
@@ -188,6 +189,11 @@ export const gradientCases: GradientCases = {
   })),
   batchNormInference: { none: 'inference is not differentiated' },
   batchNormBackward: backwardOp,
+  batchNormStatistics: planned,
+  batchNormFold: planned,
+  scaleShift: planned,
+  batchNormBackwardSums: planned,
+  batchNormBackwardInput: planned,
   relu: eachImage((shape) => ({
     inputs: [tensor('x', shape, awayFromZero)],
     attributes: {},

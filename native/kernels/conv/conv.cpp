@@ -87,14 +87,17 @@ void conv2d(Arguments a, Pool* pool) {
   const float* weight = a.floats();
   float* y = a.floats();
   float* workspace = a.floats();
+  const float* scale = a.floats();
+  const float* shift = a.floats();
+  float* statistics = a.floats();
   const ConvShape s = readShape(a);
   const ConvChoice choice = readChoice(a);
   if (choice.algorithm == ConvAlgorithm::gemm) {
     return gatherForward(s, x, weight, y, workspace, pool);
   }
   packWinogradForward(weight, s.K, s.C, workspace, pool);
-  runWinograd({x, s.N, s.H, s.W, s.C, y, s.OH, s.OW, s.K, s.padding, workspace, {}, nullptr,
-               choice.blockTiles, choice.splits},
+  runWinograd({x, s.N, s.H, s.W, s.C, y, s.OH, s.OW, s.K, s.padding, workspace,
+               {scale, shift}, statistics, choice.blockTiles, choice.splits},
               pool);
 }
 
@@ -119,12 +122,14 @@ void conv2dBackwardWeight(Arguments a, Pool* pool) {
   const float* dy = a.floats();
   float* dweight = a.floats();
   float* workspace = a.floats();
+  const float* scale = a.floats();
+  const float* shift = a.floats();
   const ConvShape s = readShape(a);
   const ConvChoice choice = readChoice(a);
   if (choice.algorithm == ConvAlgorithm::gemm) {
     return gatherWeight(s, x, dy, dweight, workspace, choice.partials, pool);
   }
-  runWinogradWeight(s, x, {}, dy, dweight, workspace,
+  runWinogradWeight(s, x, {scale, shift}, dy, dweight, workspace,
                     {choice.partials, choice.blockTiles, choice.blockChannels, choice.blockChannels},
                     pool);
 }

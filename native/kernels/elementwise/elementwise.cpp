@@ -81,7 +81,12 @@ void relu(Arguments a, Pool* pool) {
   const float* x = a.floats();
   float* y = a.floats();
   eachRange(pool, a.integer(), [&](int64_t first, int64_t end) {
-    for (int64_t i = first; i < end; ++i) y[i] = x[i] <= 0.0f ? 0.0f : x[i];
+    int64_t i = first;
+    for (; i + kWidth <= end; i += kWidth) {
+      const Vector value = load(x + i);
+      store(y + i, value <= Vector{} ? Vector{} : value);
+    }
+    for (; i < end; ++i) y[i] = x[i] <= 0.0f ? 0.0f : x[i];
   });
 }
 
@@ -90,7 +95,12 @@ void reluBackward(Arguments a, Pool* pool) {
   const float* y = a.floats();
   float* dx = a.floats();
   eachRange(pool, a.integer(), [&](int64_t first, int64_t end) {
-    for (int64_t i = first; i < end; ++i) dx[i] = y[i] > 0.0f ? dy[i] : 0.0f;
+    int64_t i = first;
+    for (; i + kWidth <= end; i += kWidth) {
+      const Vector gradient = load(dy + i);
+      store(dx + i, load(y + i) > Vector{} ? gradient : Vector{});
+    }
+    for (; i < end; ++i) dx[i] = y[i] > 0.0f ? dy[i] : 0.0f;
   });
 }
 

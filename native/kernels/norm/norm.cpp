@@ -1,224 +1,269 @@
-#include "norm.h"
+#include "rows.h"
 
 namespace plusx::PLUSX_ISA {
 
 namespace {
 
-constexpr int32_t kMaxBlocks = 64;
-// Rows that are summed in fp32 before the sum is added in fp64.
-constexpr int32_t kFloatRows = 128;
-
-// How (M, C) is cut: the same cut for every number of threads.
-struct Blocks {
-  int64_t rows;
-  int32_t count;
+// Sum of squared deviations from the mean, beside count and mean.
+struct Moments {
+  double count, mean, squares;
 };
 
-// `sums` doubles a channel and block must fit into the pool's shared scratch, and behind them the
-// three floats a channel that the second half of a kernel keeps there.
-Blocks cutRows(int64_t M, int32_t C, int32_t sums) {
-  const int64_t room = static_cast<int64_t>(kSharedScratchBytes) - int64_t{16} * C;
-  int64_t fit = room / (static_cast<int64_t>(C) * sums * static_cast<int64_t>(sizeof(double)));
-  if (fit < 1) __builtin_trap();
-  if (fit > kMaxBlocks) fit = kMaxBlocks;
-  int64_t rows = (M + fit - 1) / fit;
-  if (rows < kFloatRows) rows = kFloatRows;
-  return {rows, static_cast<int32_t>((M + rows - 1) / rows)};
+// Moments of the union of two samples (Chan, Golub and LeVeque 1983, eq. 2.1).
+void merge(Moments& a, double count, double mean, double squares) {
+  if (count == 0.0) return;
+  const double total = a.count + count, difference = mean - a.mean;
+  a.mean += difference * count / total;
+  a.squares += squares + difference * difference * a.count * count / total;
+  a.count = total;
 }
 
-inline int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
+// What a channel's moments become.
+struct Channels {
+  const float *weight, *bias;
+  float *runningMean, *runningVar, *scale, *shift, *mean, *invStd;
+  double momentum, eps;
+};
 
-// totals(c) = Σ over all rows of term(row pointers, c), computed blockwise; Sums values at once.
-// term(i, c, Vector (&)[Sums]) adds row i's terms of channels c .. c + kWidth;
-// scalar(i, c, float (&)[Sums]) does it for one channel.
-template <int Sums, typename VectorTerm, typename ScalarTerm>
-void sumRows(Pool* pool, int64_t M, int32_t C, const VectorTerm& term, const ScalarTerm& scalar) {
-  const Blocks blocks = cutRows(M, C, Sums);
-  double* shared = reinterpret_cast<double*>(pool->shared);
-  parallelFor(pool, blocks.count, [&](int32_t block, char*) {
-    double* sums = shared + static_cast<int64_t>(block) * C * Sums;
-    for (int64_t i = 0; i < static_cast<int64_t>(C) * Sums; ++i) sums[i] = 0.0;
-    const int64_t end = lesser((block + int64_t{1}) * blocks.rows, M);
-    for (int64_t start = block * blocks.rows; start < end; start += kFloatRows) {
-      const int64_t stop = lesser(start + kFloatRows, end);
-      int32_t c = 0;
-      for (; c + kWidth <= C; c += kWidth) {
-        Vector part[Sums] = {};
-        for (int64_t i = start; i < stop; ++i) term(i, c, part);
-        for (int s = 0; s < Sums; ++s) {
-          for (int lane = 0; lane < kWidth; ++lane) {
-            sums[static_cast<int64_t>(s) * C + c + lane] += static_cast<double>(part[s][lane]);
-          }
-        }
-      }
-      for (; c < C; ++c) {
-        float part[Sums] = {};
-        for (int64_t i = start; i < stop; ++i) scalar(i, c, part);
-        for (int s = 0; s < Sums; ++s) {
-          sums[static_cast<int64_t>(s) * C + c] += static_cast<double>(part[s]);
-        }
-      }
-    }
-  });
-  // The first block's place becomes the total.
-  for (int32_t block = 1; block < blocks.count; ++block) {
-    const double* sums = shared + static_cast<int64_t>(block) * C * Sums;
-    for (int64_t i = 0; i < static_cast<int64_t>(C) * Sums; ++i) shared[i] += sums[i];
+void finish(const Channels& to, int32_t c, const Moments& moments) {
+  const double inverse = 1.0 / __builtin_sqrt(moments.squares / moments.count + to.eps);
+  const double scale = inverse * static_cast<double>(to.weight[c]);
+  to.mean[c] = static_cast<float>(moments.mean);
+  to.invStd[c] = static_cast<float>(inverse);
+  to.scale[c] = static_cast<float>(scale);
+  to.shift[c] = static_cast<float>(static_cast<double>(to.bias[c]) - moments.mean * scale);
+  // A single value has no sample variance: nothing is learnt from it.
+  if (moments.count == 1.0) return;
+  const auto blend = [&](float& running, double statistic) {
+    running = static_cast<float>((1.0 - to.momentum) * static_cast<double>(running) +
+                                 to.momentum * statistic);
+  };
+  blend(to.runningMean[c], moments.mean);
+  blend(to.runningVar[c], moments.squares / (moments.count - 1.0));
+}
+
+// Sums around the first row: a value of the same distribution, so that nothing cancels.
+void finishFromRows(const float* x, int64_t M, int32_t C, const Channels& to, Pool* pool) {
+  sumRows<2>(
+      pool, M, C,
+      [&](int64_t i, int32_t c, Vector(&part)[2]) {
+        const Vector deviation = load(x + i * C + c) - load(x + c);
+        part[0] += deviation;
+        part[1] += deviation * deviation;
+      },
+      [&](int64_t i, int32_t c, float(&part)[2]) {
+        const float deviation = x[i * C + c] - x[c];
+        part[0] += deviation;
+        part[1] += deviation * deviation;
+      });
+  const double* totals = reinterpret_cast<const double*>(pool->shared);
+  const double count = static_cast<double>(M);
+  for (int32_t c = 0; c < C; ++c) {
+    const double sum = totals[c], shift = sum / count;
+    const double squares = totals[C + c] - sum * shift;
+    finish(to, c, {count, static_cast<double>(x[c]) + shift, squares < 0.0 ? 0.0 : squares});
   }
 }
 
-// Calls body(first element of a row, c) for every row of (M, C) with kWidth channels left, and
-// rest(...) for the remaining single channels.
-template <typename Body, typename Rest>
-void eachRow(Pool* pool, int64_t M, int32_t C, const Body& body, const Rest& rest) {
-  const int64_t rows = lesser(M, 1 + 65536 / C);
-  const int32_t tasks = static_cast<int32_t>((M + rows - 1) / rows);
-  parallelFor(pool, tasks, [&](int32_t task, char*) {
-    const int64_t end = lesser((task + int64_t{1}) * rows, M);
-    for (int64_t i = task * rows; i < end; ++i) {
-      int32_t c = 0;
-      for (; c + kWidth <= C; c += kWidth) body(i * C, c);
-      for (; c < C; ++c) rest(i * C, c);
+// Channels of one task of finishFromPartials: a cache line of them.
+constexpr int32_t kTaskChannels = 16;
+
+void finishFromPartials(const float* partials, int32_t blocks, int32_t C, const Channels& to,
+                        Pool* pool) {
+  parallelFor(pool, (C + kTaskChannels - 1) / kTaskChannels, [&](int32_t task, char*) {
+    const int32_t first = task * kTaskChannels;
+    const int32_t end = first + kTaskChannels < C ? first + kTaskChannels : C;
+    for (int32_t c = first; c < end; ++c) {
+      Moments moments = {};
+      for (int32_t block = 0; block < blocks; ++block) {
+        const float* from = partials + static_cast<int64_t>(block) * 3 * C + c;
+        merge(moments, static_cast<double>(from[0]), static_cast<double>(from[C]),
+              static_cast<double>(from[2 * static_cast<int64_t>(C)]));
+      }
+      finish(to, c, moments);
     }
   });
 }
 
-void copyTotals(Pool* pool, int32_t C, int32_t sum, float* to) {
-  const double* totals = reinterpret_cast<const double*>(pool->shared);
-  for (int32_t c = 0; c < C; ++c) to[c] = static_cast<float>(totals[sum * C + c]);
+// kWidth channels, or the `lanes` that are left of them.
+Vector loadLanes(const float* from, int32_t lanes) {
+  if (lanes == kWidth) return load(from);
+  Vector value = {};
+  for (int32_t lane = 0; lane < lanes; ++lane) value[lane] = from[lane];
+  return value;
 }
 
-// y = (x - mean)·scale + bias
-void normalize(Pool* pool, int64_t M, int32_t C, const float* x, const float* mean,
-               const float* scale, const float* bias, float* y) {
-  eachRow(
-      pool, M, C,
-      [&](int64_t row, int32_t c) {
-        store(y + row + c, (load(x + row + c) - load(mean + c)) * load(scale + c) + load(bias + c));
-      },
-      [&](int64_t row, int32_t c) { y[row + c] = (x[row + c] - mean[c]) * scale[c] + bias[c]; });
+void storeLanes(float* to, const Vector& value, int32_t lanes) {
+  if (lanes == kWidth) return store(to, value);
+  for (int32_t lane = 0; lane < lanes; ++lane) to[lane] = value[lane];
 }
+
+// Rows of a task: about 64 Ki values.
+int64_t taskRows(int64_t M, int32_t C) { return lesser(M, 1 + 65536 / C); }
+
+// body(first row, end row, c, lanes) over blocks of rows and vectors of channels: what belongs to the
+// channels is loaded once for all rows of a block.
+template <typename Body>
+void eachColumn(Pool* pool, int64_t M, int32_t C, const Body& body) {
+  const int64_t rows = taskRows(M, C);
+  const int32_t tasks = static_cast<int32_t>((M + rows - 1) / rows);
+  // Rows that stay in the first-level cache while their vectors of channels take turns.
+  const int64_t inner = 1 + 4096 / C;
+  parallelFor(pool, tasks, [&](int32_t task, char*) {
+    const int64_t end = lesser((task + int64_t{1}) * rows, M);
+    for (int64_t start = task * rows; start < end; start += inner) {
+      for (int32_t c = 0; c < C; c += kWidth) {
+        body(start, lesser(start + inner, end), c, C - c < kWidth ? C - c : kWidth);
+      }
+    }
+  });
+}
+
+Vector positive(const Vector& value) { return value <= Vector{} ? Vector{} : value; }
 
 }  // namespace
 
-void batchNorm(Arguments a, Pool* pool) {
+void batchNormStatistics(Arguments a, Pool* pool) {
   const float* x = a.floats();
+  const float* partials = a.floats();
   const float* weight = a.floats();
   const float* bias = a.floats();
   float* runningMean = a.floats();
   float* runningVar = a.floats();
-  float* y = a.floats();
+  float* scale = a.floats();
+  float* shift = a.floats();
   float* mean = a.floats();
   float* invStd = a.floats();
   const int64_t M = a.integer();
-  const int32_t C = a.integer();
+  const int32_t C = a.integer(), blocks = a.integer();
   const double momentum = a.number(), eps = a.number();
-  double* totals = reinterpret_cast<double*>(pool->shared);
-
-  sumRows<1>(
-      pool, M, C,
-      [&](int64_t i, int32_t c, Vector(&part)[1]) { part[0] += load(x + i * C + c); },
-      [&](int64_t i, int32_t c, float(&part)[1]) { part[0] += x[i * C + c]; });
-  for (int32_t c = 0; c < C; ++c) {
-    mean[c] = static_cast<float>(totals[c] / static_cast<double>(M));
+  const Channels to = {weight, bias,  runningMean, runningVar, scale,
+                       shift,  mean,  invStd,      momentum,   eps};
+  if (partials) {
+    finishFromPartials(partials, blocks, C, to, pool);
+  } else {
+    finishFromRows(x, M, C, to, pool);
   }
-  sumRows<1>(
-      pool, M, C,
-      [&](int64_t i, int32_t c, Vector(&part)[1]) {
-        const Vector centred = load(x + i * C + c) - load(mean + c);
-        part[0] += centred * centred;
-      },
-      [&](int64_t i, int32_t c, float(&part)[1]) {
-        const float centred = x[i * C + c] - mean[c];
-        part[0] += centred * centred;
-      });
-
-  // The scale of each channel waits in the shared scratch, behind the totals that it replaces.
-  float* scale = reinterpret_cast<float*>(totals + C);
-  for (int32_t c = 0; c < C; ++c) {
-    const double variance = totals[c] / static_cast<double>(M);
-    const double inverse = 1.0 / __builtin_sqrt(variance + eps);
-    invStd[c] = static_cast<float>(inverse);
-    scale[c] = static_cast<float>(inverse * static_cast<double>(weight[c]));
-    // A single value has no sample variance: nothing is learnt from it.
-    if (M == 1) continue;
-    const double unbiased = totals[c] / static_cast<double>(M - 1);
-    runningMean[c] = static_cast<float>((1.0 - momentum) * static_cast<double>(runningMean[c]) +
-                                        momentum * static_cast<double>(mean[c]));
-    runningVar[c] = static_cast<float>((1.0 - momentum) * static_cast<double>(runningVar[c]) +
-                                       momentum * unbiased);
-  }
-  normalize(pool, M, C, x, mean, scale, bias, y);
 }
 
-void batchNormInference(Arguments a, Pool* pool) {
-  const float* x = a.floats();
+void batchNormFold(Arguments a, Pool*) {
   const float* weight = a.floats();
   const float* bias = a.floats();
   const float* runningMean = a.floats();
   const float* runningVar = a.floats();
-  float* y = a.floats();
-  const int64_t M = a.integer();
+  float* scale = a.floats();
+  float* shift = a.floats();
   const int32_t C = a.integer();
   const double eps = a.number();
-  float* scale = reinterpret_cast<float*>(pool->shared);
   for (int32_t c = 0; c < C; ++c) {
-    const double inverse = 1.0 / __builtin_sqrt(static_cast<double>(runningVar[c]) + eps);
-    scale[c] = static_cast<float>(inverse * static_cast<double>(weight[c]));
+    const double factor = static_cast<double>(weight[c]) /
+                          __builtin_sqrt(static_cast<double>(runningVar[c]) + eps);
+    scale[c] = static_cast<float>(factor);
+    shift[c] = static_cast<float>(static_cast<double>(bias[c]) -
+                                  static_cast<double>(runningMean[c]) * factor);
   }
-  normalize(pool, M, C, x, runningMean, scale, bias, y);
 }
 
-void batchNormBackward(Arguments a, Pool* pool) {
+void scaleShift(Arguments a, Pool* pool) {
+  const float* x = a.floats();
+  const float* scale = a.floats();
+  const float* shift = a.floats();
+  const float* residual = a.floats();
+  const float* residualScale = a.floats();
+  const float* residualShift = a.floats();
+  float* y = a.floats();
+  const int64_t M = a.integer();
+  const int32_t C = a.integer(), relu = a.integer();
+  eachColumn(pool, M, C, [&](int64_t first, int64_t end, int32_t c, int32_t lanes) {
+    const Vector factor = loadLanes(scale + c, lanes);
+    Vector term = loadLanes(shift + c, lanes);
+    Vector residualFactor = {};
+    if (residualScale) {
+      residualFactor = loadLanes(residualScale + c, lanes);
+      term += loadLanes(residualShift + c, lanes);
+    }
+    for (int64_t at = first * C + c; at < end * C; at += C) {
+      Vector value = loadLanes(x + at, lanes) * factor + term;
+      if (residualScale) {
+        value += loadLanes(residual + at, lanes) * residualFactor;
+      } else if (residual) {
+        value += loadLanes(residual + at, lanes);
+      }
+      storeLanes(y + at, relu ? positive(value) : value, lanes);
+    }
+  });
+}
+
+void batchNormBackwardSums(Arguments a, Pool* pool) {
   const float* dy = a.floats();
   const float* x = a.floats();
   const float* weight = a.floats();
   const float* mean = a.floats();
   const float* invStd = a.floats();
-  float* dx = a.floats();
+  const float* scale = a.floats();
+  const float* shift = a.floats();
   float* dweight = a.floats();
   float* dbias = a.floats();
+  float* factors = a.floats();
   const int64_t M = a.integer();
   const int32_t C = a.integer();
-
   sumRows<2>(
       pool, M, C,
       [&](int64_t i, int32_t c, Vector(&part)[2]) {
-        const Vector gradient = load(dy + i * C + c);
-        part[0] += gradient;
-        part[1] += gradient * (load(x + i * C + c) - load(mean + c));
+        const Vector value = load(x + i * C + c);
+        Vector g = load(dy + i * C + c);
+        if (scale) {
+          const Vector input = value * load(scale + c) + load(shift + c);
+          g = input > Vector{} ? g : Vector{};
+        }
+        part[0] += g;
+        part[1] += g * (value - load(mean + c));
       },
       [&](int64_t i, int32_t c, float(&part)[2]) {
-        part[0] += dy[i * C + c];
-        part[1] += dy[i * C + c] * (x[i * C + c] - mean[c]);
+        const float value = x[i * C + c];
+        float g = dy[i * C + c];
+        if (scale && !(value * scale[c] + shift[c] > 0.0f)) g = 0.0f;
+        part[0] += g;
+        part[1] += g * (value - mean[c]);
       });
-  double* totals = reinterpret_cast<double*>(pool->shared);
+  const double* totals = reinterpret_cast<const double*>(pool->shared);
   copyTotals(pool, C, 0, dbias);
+  const double count = static_cast<double>(M);
   for (int32_t c = 0; c < C; ++c) {
-    dweight[c] = static_cast<float>(totals[C + c] * static_cast<double>(invStd[c]));
+    const double inverse = invStd[c], factor = inverse * static_cast<double>(weight[c]);
+    dweight[c] = static_cast<float>(totals[C + c] * inverse);
+    factors[c] = static_cast<float>(factor);
+    factors[C + c] = static_cast<float>(totals[C + c] * inverse * inverse / count);
+    factors[2 * C + c] = static_cast<float>(totals[c] / count);
   }
+}
 
-  // dx = scale·(dy - meanGradient - (x - mean)·slope)
-  float* scale = reinterpret_cast<float*>(totals + 2 * C);
-  float* slope = scale + C;
-  float* meanGradient = slope + C;
-  for (int32_t c = 0; c < C; ++c) {
-    const double inverse = invStd[c], count = static_cast<double>(M);
-    scale[c] = static_cast<float>(inverse * static_cast<double>(weight[c]));
-    slope[c] = static_cast<float>(totals[C + c] * inverse * inverse / count);
-    meanGradient[c] = static_cast<float>(totals[c] / count);
-  }
-  eachRow(
-      pool, M, C,
-      [&](int64_t row, int32_t c) {
-        const Vector centred = load(x + row + c) - load(mean + c);
-        const Vector inner = load(dy + row + c) - load(meanGradient + c) - centred * load(slope + c);
-        store(dx + row + c, load(scale + c) * inner);
-      },
-      [&](int64_t row, int32_t c) {
-        const float centred = x[row + c] - mean[c];
-        dx[row + c] = scale[c] * (dy[row + c] - meanGradient[c] - centred * slope[c]);
-      });
+void batchNormBackwardInput(Arguments a, Pool* pool) {
+  const float* dy = a.floats();
+  const float* x = a.floats();
+  const float* mean = a.floats();
+  const float* factors = a.floats();
+  const float* scale = a.floats();
+  const float* shift = a.floats();
+  float* dx = a.floats();
+  const int64_t M = a.integer();
+  const int32_t C = a.integer();
+  eachColumn(pool, M, C, [&](int64_t first, int64_t end, int32_t c, int32_t lanes) {
+    const Vector centre = loadLanes(mean + c, lanes), factor = loadLanes(factors + c, lanes);
+    const Vector slope = loadLanes(factors + C + c, lanes);
+    const Vector average = loadLanes(factors + 2 * C + c, lanes);
+    Vector factorIn = {}, termIn = {};
+    if (scale) {
+      factorIn = loadLanes(scale + c, lanes);
+      termIn = loadLanes(shift + c, lanes);
+    }
+    for (int64_t at = first * C + c; at < end * C; at += C) {
+      const Vector value = loadLanes(x + at, lanes);
+      Vector g = loadLanes(dy + at, lanes);
+      if (scale) g = value * factorIn + termIn > Vector{} ? g : Vector{};
+      storeLanes(dx + at, factor * ((g - average) - slope * (value - centre)), lanes);
+    }
+  });
 }
 
 void sumToChannels(Arguments a, Pool* pool) {

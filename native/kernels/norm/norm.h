@@ -1,17 +1,19 @@
 // Batch normalisation over the rows of (M, C): training, inference and gradient.
 //
 // Sums are taken over fixed blocks of rows, in fp32 within 128 rows and in fp64 beyond, and added
-// in the order of the blocks: the same bits with any number of threads. The variance is computed
-// around the mean in a second pass (no cancellation).
+// in the order of the blocks: the same bits with any number of threads. Variances are summed around a
+// value of the sample (no cancellation). The equations stand at the steps in src/plan/plan.ts.
 #pragma once
 #include "executor/program.h"
 #include "simd/vector.h"
 
 namespace plusx::PLUSX_ISA {
 
-void batchNorm(Arguments arguments, Pool* pool);
-void batchNormInference(Arguments arguments, Pool* pool);
-void batchNormBackward(Arguments arguments, Pool* pool);
+void batchNormStatistics(Arguments arguments, Pool* pool);
+void batchNormFold(Arguments arguments, Pool* pool);
+void scaleShift(Arguments arguments, Pool* pool);
+void batchNormBackwardSums(Arguments arguments, Pool* pool);
+void batchNormBackwardInput(Arguments arguments, Pool* pool);
 void sumToChannels(Arguments arguments, Pool* pool);
 
 }  // namespace plusx::PLUSX_ISA

@@ -58,14 +58,14 @@ void transformInputs(const WinogradPass& pass, const TileGrid& grid, const Block
 
 // Count, mean and squared deviations of one vector of channels, from sums around a pivot: a value
 // of the same distribution, so that nothing cancels.
-struct Moments {
+struct Deviations {
   Vector pivot, sum, squares;
   int32_t count;
 };
 
 // y = Aᵀ m A of every tile for one vector of output channels.
 void transformOutputs(const WinogradPass& pass, const TileGrid& grid, const Block& block,
-                      const float* products, int32_t k, Moments& moments) {
+                      const float* products, int32_t k, Deviations& deviations) {
   const int32_t channels = pass.outC - k < kWidth ? pass.outC - k : kWidth;
   TilePosition tile = tileAt(grid, block.first);
   Vector pivot = {}, sum = {}, squares = {};
@@ -101,15 +101,15 @@ void transformOutputs(const WinogradPass& pass, const TileGrid& grid, const Bloc
       }
     }
   }
-  moments = {pivot, sum, squares, total};
+  deviations = {pivot, sum, squares, total};
 }
 
-void storeMoments(const WinogradPass& pass, int32_t index, int32_t k, const Moments& moments) {
+void storeDeviations(const WinogradPass& pass, int32_t index, int32_t k, const Deviations& deviations) {
   const int32_t channels = pass.outC - k < kWidth ? pass.outC - k : kWidth;
-  const float count = static_cast<float>(moments.count);
-  const Vector shift = moments.sum / count;
-  const Vector mean = moments.pivot + shift;
-  const Vector squares = moments.squares - moments.sum * shift;
+  const float count = static_cast<float>(deviations.count);
+  const Vector shift = deviations.sum / count;
+  const Vector mean = deviations.pivot + shift;
+  const Vector squares = deviations.squares - deviations.sum * shift;
   float* to = pass.statistics + static_cast<int64_t>(index) * 3 * pass.outC + k;
   for (int32_t o = 0; o < channels; ++o) {
     to[o] = count;
@@ -155,9 +155,9 @@ void runWinograd(const WinogradPass& pass, Pool* pool) {
       for (int half = 0; half < 2; ++half) {
         const int32_t k = panel * kPanel + half * kWidth;
         if (k >= pass.outC) break;
-        Moments moments;
-        transformOutputs(pass, grid, block, products + half * kWidth, k, moments);
-        if (pass.statistics) storeMoments(pass, index, k, moments);
+        Deviations deviations;
+        transformOutputs(pass, grid, block, products + half * kWidth, k, deviations);
+        if (pass.statistics) storeDeviations(pass, index, k, deviations);
       }
     }
   });

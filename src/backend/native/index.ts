@@ -6,9 +6,9 @@ import os from 'node:os';
 import { PlusxError } from '../../errors.js';
 import { elementCount } from '../../graph/graph.js';
 import type { Plan, Slot } from '../../plan/plan.js';
-import type { Backend, Capabilities, Executable, TensorData } from '../backend.js';
+import type { Backend, Executable, TensorData } from '../backend.js';
 import { peaksMemoryBytes, peaksOf } from '../peaks.js';
-import { encodeProgram } from '../program.js';
+import { encodeProgram, kernelCapabilities } from '../program.js';
 import { allocateLike, expectData, expectSameState } from '../transfer.js';
 import { loadAddon, type Addon, type NativeArena, type NativePool } from './addon.js';
 
@@ -20,8 +20,6 @@ export interface NativeOptions {
   /** `avx512`, `avx2`, `x86-64-v2`, `neon`. Default: the best that the processor has. */
   readonly instructionSet?: string;
 }
-
-export const nativeCapabilities: Capabilities = { convAlgorithms: ['winograd', 'gemm'] };
 
 /** Opens the native engine; throws `native-unavailable` where it is not built or does not load. */
 // Asynchronous like every other way to a backend, though loading an addon is not.
@@ -47,7 +45,7 @@ export function backendOf(addon: Addon, options: NativeOptions): Backend {
     description: `native (${instructionSet}, ${threads} ${threads === 1 ? 'thread' : 'threads'})`,
     instructionSet,
     threads,
-    capabilities: nativeCapabilities,
+    capabilities: kernelCapabilities,
     // eslint-disable-next-line @typescript-eslint/require-await
     async compile(plan, sharing) {
       const shared = sharing instanceof NativeExecutable ? sharing.memory : undefined;

@@ -1,5 +1,7 @@
 /** Convolution and its gradients as seven nested loops, and the product of matrices. */
-import type { Slot } from '../../plan/plan.js';
+import type { Prologue, Slot } from '../../plan/plan.js';
+import type { Arena } from './index.js';
+import { writeStatistics } from './normalization.js';
 import type { StepTable } from './steps.js';
 
 interface Sizes {
@@ -48,13 +50,25 @@ function eachTap(
   }
 }
 
+/** x, or what its prologue makes of it. */
+function activated(x: Slot, prologue: Prologue | null, arena: Arena): Float32Array {
+  const values = arena.f32(x);
+  if (!prologue) return values;
+  const [scale, shift] = [arena.f32(prologue.scale), arena.f32(prologue.shift)];
+  const C = scale.length;
+  return values.map((value, i) => {
+    const y = value * scale[i % C]! + shift[i % C]!;
+    return y <= 0 ? 0 : y;
+  });
+}
+
 export const convolutionSteps: StepTable<
   'conv2d' | 'conv2dBackwardInput' | 'conv2dBackwardWeight' | 'matmul'
 > = {
   conv2d(step, arena) {
     const sizes = sizesOf(step.x, step.y, step.weight);
     const { C, K, R, S } = sizes;
-    const x = arena.f32(step.x);
+    const x = activated(step.x, step.prologue, arena);
     const weight = arena.f32(step.weight);
     const y = arena.f32(step.y);
     const sums = new Float64Array(y.length);
@@ -67,6 +81,7 @@ export const convolutionSteps: StepTable<
       }
     });
     y.set(sums);
+    if (step.statistics) writeStatistics(y, step.statistics, arena);
   },
 
   conv2dBackwardInput(step, arena) {
@@ -89,7 +104,7 @@ export const convolutionSteps: StepTable<
   conv2dBackwardWeight(step, arena) {
     const sizes = sizesOf(step.x, step.dy, step.dweight);
     const { C, K, R, S } = sizes;
-    const x = arena.f32(step.x);
+    const x = activated(step.x, step.prologue, arena);
     const dy = arena.f32(step.dy);
     const dweight = arena.f32(step.dweight);
     const sums = new Float64Array(dweight.length);

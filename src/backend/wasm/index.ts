@@ -11,7 +11,7 @@ import { packageRoot } from '../../package-root.js';
 import type { Plan, Slot } from '../../plan/plan.js';
 import type { Backend, Executable, TensorData } from '../backend.js';
 import { peaksMemoryBytes, peaksOf } from '../peaks.js';
-import { encodeProgram } from '../program.js';
+import { encodeProgram, kernelCapabilities } from '../program.js';
 import { arrayTypes, expectData, expectSameState } from '../transfer.js';
 import { collectGarbage } from './garbage.js';
 import { Heap } from './heap.js';
@@ -58,7 +58,7 @@ export async function openWasm(options: WasmOptions = {}): Promise<Backend> {
     description: `wasm (${instructionSet}, ${threads} ${threads === 1 ? 'thread' : 'threads'})`,
     instructionSet,
     threads,
-    capabilities: { convAlgorithms: ['winograd', 'gemm'] },
+    capabilities: kernelCapabilities,
     async compile(plan, sharing) {
       if (sharing) expectSameState(sharing.plan, plan);
       const allocate = () => {

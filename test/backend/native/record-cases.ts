@@ -3,8 +3,7 @@
  * of step-cases.ts, and a training step of a small residual network.
  */
 import type { TensorData } from '../../../src/backend/backend.js';
-import { nativeCapabilities } from '../../../src/backend/native/index.js';
-import { encodeProgram } from '../../../src/backend/program.js';
+import { encodeProgram, kernelCapabilities } from '../../../src/backend/program.js';
 import { openReference } from '../../../src/backend/reference/index.js';
 import { elementCount } from '../../../src/graph/graph.js';
 import { compilePlan } from '../../../src/plan/compile.js';
@@ -35,7 +34,7 @@ async function record(
   { title, graph, data, capabilities }: Omit<StepCase, 'reduction'>,
   tolerance: Tolerance,
 ): Promise<RecordedCase> {
-  const plan = spreadSlots(compilePlan(graph, { ...nativeCapabilities, ...capabilities }));
+  const plan = spreadSlots(compilePlan(graph, { ...kernelCapabilities, ...capabilities }));
   const expected = await runCase(openReference(), { title, graph, data, reduction: 0 });
   const given = Object.entries({ ...plan.inputs, ...plan.state.slots });
   const slots = { ...plan.outputs, ...plan.state.slots };

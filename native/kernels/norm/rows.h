@@ -1,0 +1,75 @@
+// Sums and maps over the rows of (M, C), cut by shape: what the kernels of batch normalisation share.
+#pragma once
+#include "norm.h"
+
+namespace plusx::PLUSX_ISA {
+
+constexpr int32_t kMaxBlocks = 64;
+// Rows that are summed in fp32 before the sum is added in fp64.
+constexpr int32_t kFloatRows = 128;
+
+// How (M, C) is cut: the same cut for every number of threads.
+struct Blocks {
+  int64_t rows;
+  int32_t count;
+};
+
+// `sums` doubles a channel and block must fit into the pool's shared scratch, and behind them the
+// three floats a channel that the second half of a kernel keeps there.
+static inline Blocks cutRows(int64_t M, int32_t C, int32_t sums) {
+  const int64_t room = static_cast<int64_t>(kSharedScratchBytes) - int64_t{16} * C;
+  int64_t fit = room / (static_cast<int64_t>(C) * sums * static_cast<int64_t>(sizeof(double)));
+  if (fit < 1) __builtin_trap();
+  if (fit > kMaxBlocks) fit = kMaxBlocks;
+  int64_t rows = (M + fit - 1) / fit;
+  if (rows < kFloatRows) rows = kFloatRows;
+  return {rows, static_cast<int32_t>((M + rows - 1) / rows)};
+}
+
+static inline int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// totals(c) = Σ over all rows of term(row pointers, c), computed blockwise; Sums values at once.
+// term(i, c, Vector (&)[Sums]) adds row i's terms of channels c .. c + kWidth;
+// scalar(i, c, float (&)[Sums]) does it for one channel.
+template <int Sums, typename VectorTerm, typename ScalarTerm>
+static void sumRows(Pool* pool, int64_t M, int32_t C, const VectorTerm& term, const ScalarTerm& scalar) {
+  const Blocks blocks = cutRows(M, C, Sums);
+  double* shared = reinterpret_cast<double*>(pool->shared);
+  parallelFor(pool, blocks.count, [&](int32_t block, char*) {
+    double* sums = shared + static_cast<int64_t>(block) * C * Sums;
+    for (int64_t i = 0; i < static_cast<int64_t>(C) * Sums; ++i) sums[i] = 0.0;
+    const int64_t end = lesser((block + int64_t{1}) * blocks.rows, M);
+    for (int64_t start = block * blocks.rows; start < end; start += kFloatRows) {
+      const int64_t stop = lesser(start + kFloatRows, end);
+      int32_t c = 0;
+      for (; c + kWidth <= C; c += kWidth) {
+        Vector part[Sums] = {};
+        for (int64_t i = start; i < stop; ++i) term(i, c, part);
+        for (int s = 0; s < Sums; ++s) {
+          for (int lane = 0; lane < kWidth; ++lane) {
+            sums[static_cast<int64_t>(s) * C + c + lane] += static_cast<double>(part[s][lane]);
+          }
+        }
+      }
+      for (; c < C; ++c) {
+        float part[Sums] = {};
+        for (int64_t i = start; i < stop; ++i) scalar(i, c, part);
+        for (int s = 0; s < Sums; ++s) {
+          sums[static_cast<int64_t>(s) * C + c] += static_cast<double>(part[s]);
+        }
+      }
+    }
+  });
+  // The first block's place becomes the total.
+  for (int32_t block = 1; block < blocks.count; ++block) {
+    const double* sums = shared + static_cast<int64_t>(block) * C * Sums;
+    for (int64_t i = 0; i < static_cast<int64_t>(C) * Sums; ++i) shared[i] += sums[i];
+  }
+}
+
+static inline void copyTotals(Pool* pool, int32_t C, int32_t sum, float* to) {
+  const double* totals = reinterpret_cast<const double*>(pool->shared);
+  for (int32_t c = 0; c < C; ++c) to[c] = static_cast<float>(totals[sum * C + c]);
+}
+
+}  // namespace plusx::PLUSX_ISA

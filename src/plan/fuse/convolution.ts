@@ -1,0 +1,74 @@
+/**
+ * Gives convolutions what lies before and behind them: a batch normalisation's affine map and relu as
+ * they load their input, and its statistics as they store their output. The map's result is then
+ * never stored, neither for the forward pass nor for the weight's gradient.
+ */
+import type { Capabilities } from '../../backend/backend.js';
+import type { Graph, Node, Value } from '../../graph/graph.js';
+import { statisticsBlocks } from '../algorithms.js';
+import { convolutionChoice, convolutionSizes } from '../convolutions.js';
+import type { ConvAlgorithm } from '../plan.js';
+import { nodeLike, Reading, replaceNodes } from './rewrite.js';
+
+/** relu(x·scale + shift) that only convolutions read becomes their prologue. */
+export function joinPrologues(graph: Graph, capabilities: Capabilities): Graph {
+  const reading = new Reading(graph);
+  const replacements = new Map<Node, Node>();
+  const current = (node: Node) => replacements.get(node) ?? node;
+  const dropped = new Set<Node>();
+  for (const map of graph.nodes) {
+    if (map.op !== 'scaleShift' || map.inputs.length > 3 || !map.attributes.relu) continue;
+    const [y] = map.outputs as readonly [Value];
+    const [x, scale, shift] = map.inputs as readonly [Value, Value, Value];
+    const uses = reading.uses(y);
+    const fits = uses.every(
+      ({ node, input }) =>
+        ['conv2d', 'conv2dBackwardWeight'].includes(node.op) &&
+        input === 0 &&
+        offers(capabilities.fusions?.convPrologue, node, capabilities),
+    );
+    if (!fits || uses.length === 0 || reading.isKept(y)) continue;
+    dropped.add(map);
+    for (const { node } of uses) {
+      const inputs = [x, ...current(node).inputs.slice(1), scale, shift];
+      replacements.set(node, { ...current(node), inputs });
+    }
+  }
+  const all = new Map<Node, readonly Node[]>();
+  for (const [node, replacement] of replacements) all.set(node, [replacement]);
+  for (const node of dropped) all.set(node, []);
+  return replaceNodes(graph, all);
+}
+
+/** The statistics of a convolution's output are summed as it is stored. */
+export function joinStatistics(graph: Graph, capabilities: Capabilities): Graph {
+  const reading = new Reading(graph);
+  const replacements = new Map<Node, readonly Node[]>();
+  for (const node of graph.nodes) {
+    if (node.op !== 'batchNormStatistics') continue;
+    const convolution = reading.producer(node.inputs[0]!);
+    if (convolution?.op !== 'conv2d' || replacements.has(convolution)) continue;
+    if (!offers(capabilities.fusions?.convStatistics, convolution, capabilities)) continue;
+    const { cut } = convolutionChoice(convolution, capabilities)!;
+    const sizes = convolutionSizes(convolution)!;
+    const blocks = statisticsBlocks(sizes, cut);
+    const partials = reading.newValue(blocks, 3, sizes.K);
+    const attributes = { ...convolution.attributes, statisticsBlocks: blocks };
+    const outputs = [...convolution.outputs, partials];
+    replacements.set(convolution, [{ ...convolution, outputs, attributes }]);
+    const inputs = [...node.inputs, partials];
+    replacements.set(node, [
+      nodeLike(node, 'batchNormStatistics', inputs, node.outputs, node.attributes),
+    ]);
+  }
+  return replaceNodes(graph, replacements);
+}
+
+function offers(
+  algorithms: readonly ConvAlgorithm[] | undefined,
+  node: Node,
+  capabilities: Capabilities,
+): boolean {
+  const choice = convolutionChoice(node, capabilities);
+  return choice !== null && (algorithms ?? []).includes(choice.algorithm);
+}

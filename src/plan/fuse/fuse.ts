@@ -1,0 +1,23 @@
+/**
+ * Fusion: what passes over memory on its own becomes part of what reads or writes that memory
+ * anyway. Each pass maps a graph to a graph that computes the same; the order matters.
+ *
+ * Of a residual block at training, the affine map and relu between its convolutions vanish into
+ * the second one, the statistics into the stores of both, the addition and last relu become one pass.
+ */
+import type { Capabilities } from '../../backend/backend.js';
+import type { Graph } from '../../graph/graph.js';
+import { splitBatchNorm } from './batch-norm.js';
+import { joinPrologues, joinStatistics } from './convolution.js';
+import { joinRelu, recomputeMasks } from './relu.js';
+
+type Pass = (graph: Graph, capabilities: Capabilities) => Graph;
+
+const passes: readonly Pass[] = [joinRelu, recomputeMasks, joinPrologues, joinStatistics];
+
+/** Takes batch normalisation apart and, where the backend says that it pays, joins the parts. */
+export function fuse(graph: Graph, capabilities: Capabilities): Graph {
+  const split = splitBatchNorm(graph);
+  if (!capabilities.fusions) return split;
+  return passes.reduce((fused, pass) => pass(fused, capabilities), split);
+}

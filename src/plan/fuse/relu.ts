@@ -1,0 +1,77 @@
+/**
+ * Joins what follows a batch normalisation to its affine map: relu, or the addition of the skip
+ * connection and its relu. Backward, the relu's mask is computed again from the map's input, so
+ * that its output need not be kept.
+ */
+import type { Graph, Node, Value } from '../../graph/graph.js';
+import { nodeLike, Reading, replaceNodes } from './rewrite.js';
+
+/** relu(x·scale + shift) and relu(x·scale + shift + residual), one step each. */
+export function joinRelu(graph: Graph): Graph {
+  const reading = new Reading(graph);
+  const replacements = new Map<Node, readonly Node[]>();
+  for (const relu of graph.nodes) {
+    if (relu.op !== 'relu') continue;
+    const [input] = relu.inputs;
+    const joined = affineOf(input!, reading) ?? residualOf(input!, reading);
+    if (!joined) continue;
+    for (const node of joined.dropped) replacements.set(node, []);
+    const node = nodeLike(relu, 'scaleShift', joined.inputs, relu.outputs, { relu: true });
+    replacements.set(relu, [node]);
+  }
+  return replaceNodes(graph, replacements);
+}
+
+interface Joined {
+  readonly inputs: readonly Value[];
+  readonly dropped: readonly Node[];
+}
+
+/** The plain affine map that makes `value`, where nobody else needs it. */
+function affineOf(value: Value, reading: Reading): Joined | undefined {
+  const node = reading.producer(value);
+  if (node?.op !== 'scaleShift' || node.inputs.length > 3 || node.attributes.relu) return undefined;
+  return reading.onlyUser(value) ? { inputs: node.inputs, dropped: [node] } : undefined;
+}
+
+/** A sum of an affine map and anything, which may be an affine map too. */
+function residualOf(value: Value, reading: Reading): Joined | undefined {
+  const sum = reading.producer(value);
+  if (sum?.op !== 'add' || !reading.onlyUser(value)) return undefined;
+  const [a, b] = sum.inputs as readonly [Value, Value];
+  if (a === b) return undefined;
+  const [left, right] = [affineOf(a, reading), affineOf(b, reading)];
+  const [map, residual] = left ? [left, b] : [right, a];
+  if (!map) return undefined;
+  const other = left ? right : undefined;
+  return {
+    inputs: [...map.inputs, ...(other?.inputs ?? [residual])],
+    dropped: [sum, ...map.dropped, ...(other?.dropped ?? [])],
+  };
+}
+
+const backwardParts = ['batchNormBackwardSums', 'batchNormBackwardInput'];
+
+/** reluBackward whose mask the batch normalisation behind it can compute itself. */
+export function recomputeMasks(graph: Graph): Graph {
+  const reading = new Reading(graph);
+  const replacements = new Map<Node, readonly Node[]>();
+  for (const node of graph.nodes) {
+    if (node.op !== 'reluBackward') continue;
+    const [dy, y] = node.inputs as readonly [Value, Value];
+    const [dx] = node.outputs as readonly [Value];
+    const map = reading.producer(y);
+    if (map?.op !== 'scaleShift' || map.inputs.length > 3 || reading.isKept(dx)) continue;
+    const [x, scale, shift] = map.inputs as readonly [Value, Value, Value];
+    const users = reading.uses(dx);
+    const fits = ({ node: user, input }: { readonly node: Node; readonly input: number }) =>
+      backwardParts.includes(user.op) && input === 0 && user.inputs[1] === x;
+    if (!users.every(fits)) continue;
+    replacements.set(node, []);
+    for (const { node: user } of users) {
+      const inputs = [dy, ...user.inputs.slice(1), scale, shift];
+      replacements.set(user, [{ ...user, inputs, attributes: { relu: true } }]);
+    }
+  }
+  return replaceNodes(graph, replacements);
+}
