@@ -26,4 +26,31 @@ typedef float StoredVector
 static inline Vector load(const float* p) { return *reinterpret_cast<const StoredVector*>(p); }
 static inline void store(float* p, Vector v) { *reinterpret_cast<StoredVector*>(p) = v; }
 
+// Past the caches, for what is not read again soon; p is aligned to a whole vector.
+static inline void storeStreaming(float* p, Vector v) {
+#if defined(__clang__)
+  __builtin_nontemporal_store(v, reinterpret_cast<Vector*>(p));
+#elif defined(__AVX512F__)
+  __builtin_ia32_movntps512(p, v);
+#elif defined(__AVX__)
+  __builtin_ia32_movntps256(p, v);
+#elif defined(__SSE__)
+  __builtin_ia32_movntps(p, v);
+#else
+  store(p, v);
+#endif
+}
+
+// A vector of which only the first `lanes` exist in memory.
+static inline Vector loadLanes(const float* p, int32_t lanes) {
+  if (lanes == kWidth) return load(p);
+  Vector value = {};
+  for (int32_t lane = 0; lane < lanes; ++lane) value[lane] = p[lane];
+  return value;
+}
+static inline void storeLanes(float* p, Vector v, int32_t lanes) {
+  if (lanes == kWidth) return store(p, v);
+  for (int32_t lane = 0; lane < lanes; ++lane) p[lane] = v[lane];
+}
+
 }  // namespace plusx::PLUSX_ISA

@@ -85,19 +85,6 @@ void finishFromPartials(const float* partials, int32_t blocks, int32_t C, const 
   });
 }
 
-// kWidth channels, or the `lanes` that are left of them.
-Vector loadLanes(const float* from, int32_t lanes) {
-  if (lanes == kWidth) return load(from);
-  Vector value = {};
-  for (int32_t lane = 0; lane < lanes; ++lane) value[lane] = from[lane];
-  return value;
-}
-
-void storeLanes(float* to, const Vector& value, int32_t lanes) {
-  if (lanes == kWidth) return store(to, value);
-  for (int32_t lane = 0; lane < lanes; ++lane) to[lane] = value[lane];
-}
-
 // Rows of a task: about 64 Ki values.
 int64_t taskRows(int64_t M, int32_t C) { return lesser(M, 1 + 65536 / C); }
 

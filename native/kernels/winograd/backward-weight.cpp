@@ -67,24 +67,20 @@ void transformTile(const WeightTask& task, const float* x, const Prologue& prolo
   const int32_t oh = tile.row * kTile, ow = tile.column * kTile;
   for (int32_t c = 0; c < task.x.count; c += kWidth) {
     float* to = placeOf(task.x, xTo, tiles, t, c);
-    alignas(64) Vector d[kPositions], half[kPositions], whole[kPositions];
-    loadTile<kInputTile>(image, s.H, s.W, s.C, oh - s.padding, ow - s.padding, task.x.first + c,
-                         prologue, d);
-    for (int j = 0; j < kInputTile; ++j) transformInput<kInputTile, kInputTile>(d + j, half + j);
-    for (int i = 0; i < kInputTile; ++i) {
-      transformInput<1, 1>(half + i * kInputTile, whole + i * kInputTile);
-    }
-    for (int p = 0; p < kPositions; ++p) store(to + p * task.x.positionStride, whole[p]);
+    const auto keep = PLUSX_LAMBDA(int i, int j, Vector value) {
+      store(to + (i * kInputTile + j) * task.x.positionStride, value);
+    };
+    withTile<kInputTile>(
+        {image, s.H, s.W, s.C, oh - s.padding, ow - s.padding, task.x.first + c}, prologue,
+        PLUSX_LAMBDA(const auto& in) { transformInputTile(in, keep); });
   }
   for (int32_t k = 0; k < task.dy.count; k += kWidth) {
     float* to = placeOf(task.dy, dyTo, tiles, t, k);
-    alignas(64) Vector d[kTile * kTile], half[kInputTile * kTile], whole[kPositions];
-    loadTile<kTile>(gradient, s.OH, s.OW, s.K, oh, ow, task.dy.first + k, {}, d);
-    for (int j = 0; j < kTile; ++j) transformGradient<kTile, kTile>(d + j, half + j);
-    for (int i = 0; i < kInputTile; ++i) {
-      transformGradient<1, 1>(half + i * kTile, whole + i * kInputTile);
-    }
-    for (int p = 0; p < kPositions; ++p) store(to + p * task.dy.positionStride, whole[p]);
+    const auto keep = PLUSX_LAMBDA(int i, int j, Vector value) {
+      store(to + (i * kInputTile + j) * task.dy.positionStride, value);
+    };
+    withTile<kTile>({gradient, s.OH, s.OW, s.K, oh, ow, task.dy.first + k}, {},
+                    PLUSX_LAMBDA(const auto& in) { transformGradientTile(in, keep); });
   }
 }
 
@@ -95,21 +91,16 @@ int32_t roundUp(int32_t value, int32_t multiple) {
 // dweight(k, tap, c) = Gᵀ u G for one vector of c, the partial sums added in their order.
 void transformBack(const float* sums, int32_t partials, int64_t partialStride,
                    int64_t positionStride, int32_t channels, int64_t C, float* dweight) {
-  alignas(64) Vector u[kPositions], half[3 * kInputTile], g[9];
-  for (int p = 0; p < kPositions; ++p) {
-    const float* from = sums + p * positionStride;
-    u[p] = load(from);
-    for (int32_t i = 1; i < partials; ++i) u[p] += load(from + i * partialStride);
-  }
-  for (int j = 0; j < kInputTile; ++j) transformWeightGradient<kInputTile, kInputTile>(u + j, half + j);
-  for (int i = 0; i < 3; ++i) transformWeightGradient<1, 1>(half + i * kInputTile, g + i * 3);
-  for (int tap = 0; tap < 9; ++tap, dweight += C) {
-    if (channels == kWidth) {
-      store(dweight, g[tap]);
-    } else {
-      for (int32_t c = 0; c < channels; ++c) dweight[c] = g[tap][c];
-    }
-  }
+  transformFilterGradient(
+      PLUSX_LAMBDA(int i, int j) {
+        const float* from = sums + (i * kInputTile + j) * positionStride;
+        Vector total = load(from);
+        for (int32_t part = 1; part < partials; ++part) total += load(from + part * partialStride);
+        return total;
+      },
+      PLUSX_LAMBDA(int i, int j, Vector value) {
+        storeLanes(dweight + (i * 3 + j) * C, value, channels);
+      });
 }
 
 }  // namespace

@@ -39,19 +39,15 @@ void transformInputs(const WinogradPass& pass, const TileGrid& grid, const Block
                 t % kTilePixels * kChunk;
     for (int32_t c = 0; c < block.chunks * kChunk; c += kWidth) {
       float* chunk = to + static_cast<int64_t>(c / kChunk) * kTilePixels * kChunk + c % kChunk;
-      alignas(64) Vector d[kPositions], half[kPositions], whole[kPositions];
-      if (c < pass.inC) {
-        loadTile<kInputTile>(image, pass.inH, pass.inW, pass.inC, top, left, c, pass.prologue, d);
-        for (int j = 0; j < kInputTile; ++j) {
-          transformInput<kInputTile, kInputTile>(d + j, half + j);
-        }
-        for (int i = 0; i < kInputTile; ++i) {
-          transformInput<1, 1>(half + i * kInputTile, whole + i * kInputTile);
-        }
-      } else {
-        for (Vector& value : whole) value = Vector{};
+      const auto keep = PLUSX_LAMBDA(int i, int j, Vector value) {
+        store(chunk + (i * kInputTile + j) * block.inputStride, value);
+      };
+      if (c >= pass.inC) {
+        for (int p = 0; p < kPositions; ++p) store(chunk + p * block.inputStride, Vector{});
+        continue;
       }
-      for (int p = 0; p < kPositions; ++p) store(chunk + p * block.inputStride, whole[p]);
+      withTile<kInputTile>({image, pass.inH, pass.inW, pass.inC, top, left, c}, pass.prologue,
+                           PLUSX_LAMBDA(const auto& in) { transformInputTile(in, keep); });
     }
   }
 }
@@ -63,21 +59,27 @@ struct Deviations {
   int32_t count;
 };
 
+// An output that the last-level cache would not keep until it is read is not brought into it.
+bool streams(const WinogradPass& pass) {
+  constexpr int64_t kCacheBytes = int64_t{32} << 20;
+  const int64_t bytes = int64_t{4} * pass.N * pass.outH * pass.outW * pass.outC;
+  return pass.outC % kWidth == 0 && bytes > kCacheBytes;
+}
+
 // y = Aᵀ m A of every tile for one vector of output channels.
 void transformOutputs(const WinogradPass& pass, const TileGrid& grid, const Block& block,
                       const float* products, int32_t k, Deviations& deviations) {
   const int32_t channels = pass.outC - k < kWidth ? pass.outC - k : kWidth;
+  const bool streaming = streams(pass);
   TilePosition tile = tileAt(grid, block.first);
   Vector pivot = {}, sum = {}, squares = {};
   int32_t total = 0;
   for (int32_t t = 0; t < block.count; ++t, advance(tile, grid)) {
-    alignas(64) Vector m[kPositions], half[kTile * kInputTile], y[kTile * kTile];
+    Vector y[kTile * kTile];
     const float* from = products + static_cast<int64_t>(t) * kPanel;
-    for (int p = 0; p < kPositions; ++p) m[p] = load(from + p * block.productStride);
-    for (int j = 0; j < kInputTile; ++j) {
-      transformOutput<kInputTile, kInputTile>(m + j, half + j);
-    }
-    for (int i = 0; i < kTile; ++i) transformOutput<1, 1>(half + i * kInputTile, y + i * kTile);
+    transformOutputTile(
+        PLUSX_LAMBDA(int i, int j) { return load(from + (i * kInputTile + j) * block.productStride); },
+        PLUSX_LAMBDA(int i, int j, Vector value) { y[i * kTile + j] = value; });
 
     const int32_t oh = tile.row * kTile, ow = tile.column * kTile;
     const int32_t rows = pass.outH - oh < kTile ? pass.outH - oh : kTile;
@@ -86,18 +88,27 @@ void transformOutputs(const WinogradPass& pass, const TileGrid& grid, const Bloc
                 ((static_cast<int64_t>(tile.n) * pass.outH + oh) * pass.outW + ow) * pass.outC + k;
     if (t == 0) pivot = y[0];
     total += rows * columns;
-    for (int i = 0; i < rows; ++i, to += static_cast<int64_t>(pass.outW) * pass.outC) {
-      float* column = to;
-      for (int j = 0; j < columns; ++j, column += pass.outC) {
-        const Vector value = y[i * kTile + j];
-        if (channels == kWidth) {
-          store(column, value);
-        } else {
-          for (int32_t o = 0; o < channels; ++o) column[o] = value[o];
-        }
-        const Vector deviation = value - pivot;
-        sum += deviation;
-        squares += deviation * deviation;
+    const int64_t row = static_cast<int64_t>(pass.outW) * pass.outC;
+    const auto keep = PLUSX_LAMBDA(int i, int j) {
+      const Vector value = y[i * kTile + j], deviation = value - pivot;
+      float* pixel = to + i * row + static_cast<int64_t>(j) * pass.outC;
+      if (streaming) {
+        storeStreaming(pixel, value);
+      } else {
+        storeLanes(pixel, value, channels);
+      }
+      sum += deviation;
+      squares += deviation * deviation;
+    };
+    if (rows == kTile && columns == kTile) {
+#pragma GCC unroll 4
+      for (int i = 0; i < kTile; ++i) {
+#pragma GCC unroll 4
+        for (int j = 0; j < kTile; ++j) keep(i, j);
+      }
+    } else {
+      for (int i = 0; i < rows; ++i) {
+        for (int j = 0; j < columns; ++j) keep(i, j);
       }
     }
   }

@@ -7,10 +7,10 @@ namespace {
 
 // packed(position, reduced, lane) of one vector of output channels; `g` is its 3×3 filter.
 PLUSX_INLINE void packFilter(const Vector* g, int64_t positionStride, float* packed) {
-  alignas(64) Vector half[kInputTile * 3], whole[kPositions];
-  for (int j = 0; j < 3; ++j) transformWeight<3, 3>(g + j, half + j);
-  for (int i = 0; i < kInputTile; ++i) transformWeight<1, 1>(half + i * 3, whole + i * kInputTile);
-  for (int p = 0; p < kPositions; ++p) store(packed + p * positionStride, whole[p]);
+  transformFilter(PLUSX_LAMBDA(int i, int j) { return g[i * 3 + j]; },
+                  PLUSX_LAMBDA(int i, int j, Vector value) {
+                    store(packed + (i * kInputTile + j) * positionStride, value);
+                  });
 }
 
 // filter(output lane, reduced, taps) is a function of the pass; the rest is the same.
@@ -26,7 +26,7 @@ void packPanels(int32_t outputs, int32_t reduced, float* packed, Pool* pool, con
     for (int32_t i = first; i < first + kChunk; ++i) {
       for (int half = 0; half < 2; ++half) {
         const int32_t output = panel * kPanel + half * kWidth;
-        alignas(64) Vector g[9] = {};
+        Vector g[9] = {};
         if (i < reduced && output < outputs) filter(output, i, g);
         packFilter(g, positionStride, to + static_cast<int64_t>(i) * kPanel + half * kWidth);
       }
@@ -53,11 +53,7 @@ void packWinogradBackward(const float* weight, int32_t K, int32_t C, float* pack
     const int32_t lanes = C - c < kWidth ? C - c : kWidth;
     for (int tap = 0; tap < 9; ++tap) {
       const float* from = weight + (static_cast<int64_t>(k) * 9 + 8 - tap) * C + c;
-      if (lanes == kWidth) {
-        g[tap] = load(from);
-      } else {
-        for (int32_t lane = 0; lane < lanes; ++lane) g[tap][lane] = from[lane];
-      }
+      g[tap] = loadLanes(from, lanes);
     }
   });
 }

@@ -26,46 +26,48 @@ constexpr float kA = 0.75f, kB = 1.5f;
 constexpr float kA2 = kA * kA, kB2 = kB * kB, kA3 = kA2 * kA, kB3 = kB2 * kB;
 
 #define PLUSX_INLINE __attribute__((always_inline)) static inline
+#define PLUSX_LAMBDA(...) [&](__VA_ARGS__) __attribute__((always_inline))
 
-// out = Bᵀ d: row i holds the coefficients of Π(x - pⱼ), j ≠ i; strides in vectors.
-template <int InStride, int OutStride>
-PLUSX_INLINE void transformInput(const Vector* d, Vector* out) {
-  const Vector d0 = d[0], d1 = d[InStride], d2 = d[2 * InStride], d3 = d[3 * InStride],
-               d4 = d[4 * InStride], d5 = d[5 * InStride];
+// Each transform reads its vector through `in(i)` and writes it through `out(i, value)`: whole tiles
+// never lie in memory twice.
+
+// Bᵀ d: row i holds the coefficients of Π(x - pⱼ), j ≠ i.
+template <typename In, typename Out>
+PLUSX_INLINE void transformInput(const In& in, const Out& out) {
+  const Vector d0 = in(0), d1 = in(1), d2 = in(2), d3 = in(3), d4 = in(4), d5 = in(5);
   const Vector evenA = d4 - kB2 * d2, oddA = d3 - kB2 * d1;
   const Vector evenB = d4 - kA2 * d2, oddB = d3 - kA2 * d1;
-  out[0] = (d4 - (kA2 + kB2) * d2) + (kA2 * kB2) * d0;
-  out[OutStride] = evenA + kA * oddA;
-  out[2 * OutStride] = evenA - kA * oddA;
-  out[3 * OutStride] = evenB + kB * oddB;
-  out[4 * OutStride] = evenB - kB * oddB;
-  out[5 * OutStride] = (d5 - (kA2 + kB2) * d3) + (kA2 * kB2) * d1;
+  out(0, (d4 - (kA2 + kB2) * d2) + (kA2 * kB2) * d0);
+  out(1, evenA + kA * oddA);
+  out(2, evenA - kA * oddA);
+  out(3, evenB + kB * oddB);
+  out(4, evenB - kB * oddB);
+  out(5, (d5 - (kA2 + kB2) * d3) + (kA2 * kB2) * d1);
 }
 
-// out = Aᵀ m: row j holds the points' jth powers.
-template <int InStride, int OutStride>
-PLUSX_INLINE void transformOutput(const Vector* m, Vector* out) {
-  const Vector m0 = m[0], m1 = m[InStride], m2 = m[2 * InStride], m3 = m[3 * InStride],
-               m4 = m[4 * InStride], m5 = m[5 * InStride];
+// Aᵀ m: row j holds the points' jth powers.
+template <typename In, typename Out>
+PLUSX_INLINE void transformOutput(const In& in, const Out& out) {
+  const Vector m0 = in(0), m1 = in(1), m2 = in(2), m3 = in(3), m4 = in(4), m5 = in(5);
   const Vector sumA = m1 + m2, differenceA = m1 - m2, sumB = m3 + m4, differenceB = m3 - m4;
-  out[0] = m0 + sumA + sumB;
-  out[OutStride] = kA * differenceA + kB * differenceB;
-  out[2 * OutStride] = kA2 * sumA + kB2 * sumB;
-  out[3 * OutStride] = (m5 + kA3 * differenceA) + kB3 * differenceB;
+  out(0, m0 + sumA + sumB);
+  out(1, kA * differenceA + kB * differenceB);
+  out(2, kA2 * sumA + kB2 * sumB);
+  out(3, (m5 + kA3 * differenceA) + kB3 * differenceB);
 }
 
-// out = A dy.
-template <int InStride, int OutStride>
-PLUSX_INLINE void transformGradient(const Vector* dy, Vector* out) {
-  const Vector d0 = dy[0], d1 = dy[InStride], d2 = dy[2 * InStride], d3 = dy[3 * InStride];
+// A dy.
+template <typename In, typename Out>
+PLUSX_INLINE void transformGradient(const In& in, const Out& out) {
+  const Vector d0 = in(0), d1 = in(1), d2 = in(2), d3 = in(3);
   const Vector evenA = d0 + kA2 * d2, oddA = kA * d1 + kA3 * d3;
   const Vector evenB = d0 + kB2 * d2, oddB = kB * d1 + kB3 * d3;
-  out[0] = d0;
-  out[OutStride] = evenA + oddA;
-  out[2 * OutStride] = evenA - oddA;
-  out[3 * OutStride] = evenB + oddB;
-  out[4 * OutStride] = evenB - oddB;
-  out[5 * OutStride] = d3;
+  out(0, d0);
+  out(1, evenA + oddA);
+  out(2, evenA - oddA);
+  out(3, evenB + oddB);
+  out(4, evenB - oddB);
+  out(5, d3);
 }
 
 // G's rows are (1, p, p²)/N with N = Π(p - pⱼ): the reciprocals for 0, ±kA and ±kB.
@@ -73,29 +75,76 @@ constexpr float kG0 = 1.0f / (kA2 * kB2);
 constexpr float kGa = 1.0f / (2.0f * kA2 * (kA2 - kB2));
 constexpr float kGb = 1.0f / (2.0f * kB2 * (kB2 - kA2));
 
-// out = G g.
-template <int InStride, int OutStride>
-PLUSX_INLINE void transformWeight(const Vector* g, Vector* out) {
-  const Vector g0 = g[0], g1 = g[InStride], g2 = g[2 * InStride];
+// G g.
+template <typename In, typename Out>
+PLUSX_INLINE void transformWeight(const In& in, const Out& out) {
+  const Vector g0 = in(0), g1 = in(1), g2 = in(2);
   const Vector evenA = g0 + kA2 * g2, evenB = g0 + kB2 * g2;
-  out[0] = kG0 * g0;
-  out[OutStride] = kGa * (evenA + kA * g1);
-  out[2 * OutStride] = kGa * (evenA - kA * g1);
-  out[3 * OutStride] = kGb * (evenB + kB * g1);
-  out[4 * OutStride] = kGb * (evenB - kB * g1);
-  out[5 * OutStride] = g2;
+  out(0, kG0 * g0);
+  out(1, kGa * (evenA + kA * g1));
+  out(2, kGa * (evenA - kA * g1));
+  out(3, kGb * (evenB + kB * g1));
+  out(4, kGb * (evenB - kB * g1));
+  out(5, g2);
 }
 
-// out = Gᵀ u.
-template <int InStride, int OutStride>
-PLUSX_INLINE void transformWeightGradient(const Vector* u, Vector* out) {
-  const Vector u0 = u[0], u1 = u[InStride], u2 = u[2 * InStride], u3 = u[3 * InStride],
-               u4 = u[4 * InStride], u5 = u[5 * InStride];
+// Gᵀ u.
+template <typename In, typename Out>
+PLUSX_INLINE void transformWeightGradient(const In& in, const Out& out) {
+  const Vector u0 = in(0), u1 = in(1), u2 = in(2), u3 = in(3), u4 = in(4), u5 = in(5);
   const Vector sumA = kGa * (u1 + u2), differenceA = kGa * (u1 - u2);
   const Vector sumB = kGb * (u3 + u4), differenceB = kGb * (u3 - u4);
-  out[0] = kG0 * u0 + (sumA + sumB);
-  out[OutStride] = kA * differenceA + kB * differenceB;
-  out[2 * OutStride] = (kA2 * sumA + kB2 * sumB) + u5;
+  out(0, kG0 * u0 + (sumA + sumB));
+  out(1, kA * differenceA + kB * differenceB);
+  out(2, (kA2 * sumA + kB2 * sumB) + u5);
+}
+
+// The two halves of T X Tᵀ: Columns columns of X give Half values each, then the rows follow.
+// in(row, column); out(row, column, value).
+template <int Columns, int Half, typename Transform, typename In, typename Out>
+PLUSX_INLINE void transformTwice(const Transform& transform, const In& in, const Out& out) {
+  Vector half[Half * Columns];
+#pragma GCC unroll 6
+  for (int j = 0; j < Columns; ++j) {
+    transform(PLUSX_LAMBDA(int i) { return in(i, j); },
+              PLUSX_LAMBDA(int i, Vector value) { half[i * Columns + j] = value; });
+  }
+#pragma GCC unroll 6
+  for (int i = 0; i < Half; ++i) {
+    transform(PLUSX_LAMBDA(int j) { return half[i * Columns + j]; },
+              PLUSX_LAMBDA(int j, Vector value) { out(i, j, value); });
+  }
+}
+
+template <typename In, typename Out>
+PLUSX_INLINE void transformInputTile(const In& in, const Out& out) {
+  transformTwice<6, 6>(PLUSX_LAMBDA(const auto& from, const auto& to) { transformInput(from, to); },
+                       in, out);
+}
+
+template <typename In, typename Out>
+PLUSX_INLINE void transformOutputTile(const In& in, const Out& out) {
+  transformTwice<6, 4>(PLUSX_LAMBDA(const auto& from, const auto& to) { transformOutput(from, to); },
+                       in, out);
+}
+
+template <typename In, typename Out>
+PLUSX_INLINE void transformGradientTile(const In& in, const Out& out) {
+  transformTwice<4, 6>(
+      PLUSX_LAMBDA(const auto& from, const auto& to) { transformGradient(from, to); }, in, out);
+}
+
+template <typename In, typename Out>
+PLUSX_INLINE void transformFilter(const In& in, const Out& out) {
+  transformTwice<3, 6>(PLUSX_LAMBDA(const auto& from, const auto& to) { transformWeight(from, to); },
+                       in, out);
+}
+
+template <typename In, typename Out>
+PLUSX_INLINE void transformFilterGradient(const In& in, const Out& out) {
+  transformTwice<6, 3>(
+      PLUSX_LAMBDA(const auto& from, const auto& to) { transformWeightGradient(from, to); }, in,
+      out);
 }
 
 // Where a block's tiles lie: tile t covers outputs (4·row, 4·column) of image n.
@@ -163,61 +212,54 @@ void runWinogradWeight(const ConvShape& shape, const float* x, const Prologue& p
                        const float* dy, float* dweight, float* workspace,
                        const WinogradWeightCut& cut, Pool* pool);
 
-// The 6×6 (or Edge×Edge) values around `from`, of kWidth channels of which `channels` exist.
-template <int Edge>
-PLUSX_INLINE void loadTile(const float* image, int32_t H, int32_t W, int32_t C, int32_t top,
-                           int32_t left, int32_t c, const Prologue& prologue, Vector* d) {
-  const int32_t channels = C - c < kWidth ? C - c : kWidth;
-  Vector scale = {}, shift = {};
-  if (prologue.scale) {
-    if (channels == kWidth) {
-      scale = load(prologue.scale + c);
-      shift = load(prologue.shift + c);
-    } else {
-      for (int32_t i = 0; i < channels; ++i) {
-        scale[i] = prologue.scale[c + i];
-        shift[i] = prologue.shift[c + i];
-      }
-    }
-  }
-  const bool inside = top >= 0 && left >= 0 && top + Edge <= H && left + Edge <= W;
+// An image's channels c .. c + kWidth, as tiles of Edge×Edge pixels are read from it.
+struct TileSource {
+  const float* image;  // (H, W, C)
+  int32_t H, W, C;
+  int32_t top, left, c;
+};
+
+PLUSX_INLINE Vector activate(Vector value, Vector scale, Vector shift) {
+  const Vector mapped = value * scale + shift;
+  return mapped <= Vector{} ? Vector{} : mapped;
+}
+
+// Calls body(in) with in(row, column) reading the tile, a prologue applied and zero outside the image:
+// once with direct loads for a whole tile of kWidth channels, once with a copy for what is cut off.
+template <int Edge, typename Body>
+PLUSX_INLINE void withTile(const TileSource& s, const Prologue& prologue, const Body& body) {
+  const int32_t channels = s.C - s.c < kWidth ? s.C - s.c : kWidth;
+  const bool inside = s.top >= 0 && s.left >= 0 && s.top + Edge <= s.H && s.left + Edge <= s.W;
+  const int64_t row = static_cast<int64_t>(s.W) * s.C;
+  const float* from = s.image + s.top * row + static_cast<int64_t>(s.left) * s.C + s.c;
   if (inside && channels == kWidth) {
-    const float* from = image + (static_cast<int64_t>(top) * W + left) * C + c;
-    for (int i = 0; i < Edge; ++i, from += static_cast<int64_t>(W) * C) {
-      const float* column = from;
-      for (int j = 0; j < Edge; ++j, column += C) {
-        d[i * Edge + j] = load(column);
-        // The next tile's: it comes from main memory.
-        if (j >= Edge - kTile) __builtin_prefetch(column + kTile * C);
-      }
-    }
-    if (prologue.scale) {
-      for (int i = 0; i < Edge * Edge; ++i) {
-        const Vector value = d[i] * scale + shift;
-        d[i] = value <= Vector{} ? Vector{} : value;
-      }
-    }
-    return;
+    const auto at = PLUSX_LAMBDA(int i, int j) {
+      const float* pixel = from + i * row + static_cast<int64_t>(j) * s.C;
+      // The next tile's: it comes from main memory.
+      if (j >= Edge - kTile) __builtin_prefetch(pixel + kTile * s.C);
+      return load(pixel);
+    };
+    if (!prologue.scale) return body(at);
+    const Vector scale = load(prologue.scale + s.c), shift = load(prologue.shift + s.c);
+    return body(PLUSX_LAMBDA(int i, int j) { return activate(at(i, j), scale, shift); });
   }
+  Vector copy[Edge * Edge];
   for (int i = 0; i < Edge; ++i) {
     for (int j = 0; j < Edge; ++j) {
+      const int32_t h = s.top + i, w = s.left + j;
       Vector value = {};
-      const int32_t h = top + i, w = left + j;
-      if (h >= 0 && w >= 0 && h < H && w < W) {
-        const float* from = image + (static_cast<int64_t>(h) * W + w) * C + c;
-        if (channels == kWidth) {
-          value = load(from);
-        } else {
-          for (int32_t k = 0; k < channels; ++k) value[k] = from[k];
-        }
+      if (h >= 0 && w >= 0 && h < s.H && w < s.W) {
+        const float* pixel = from + i * row + static_cast<int64_t>(j) * s.C;
+        value = loadLanes(pixel, channels);
         if (prologue.scale) {
-          value = value * scale + shift;
-          value = value <= Vector{} ? Vector{} : value;
+          value = activate(value, loadLanes(prologue.scale + s.c, channels),
+                           loadLanes(prologue.shift + s.c, channels));
         }
       }
-      d[i * Edge + j] = value;
+      copy[i * Edge + j] = value;
     }
   }
+  body(PLUSX_LAMBDA(int i, int j) { return copy[i * Edge + j]; });
 }
 
 }  // namespace plusx::PLUSX_ISA
