@@ -113,10 +113,12 @@ export {
 
 // Engines
 export {
+  instructionSets,
   listDevices,
   openBackend,
   type DeviceChoice,
   type DeviceReport,
+  type InstructionSet,
   type OpenOptions,
 } from './backend/devices.js';
 export type { Backend, DeviceName, Executable, Peaks } from './backend/backend.js';
