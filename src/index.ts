@@ -124,6 +124,7 @@ export {
 export type { Backend, DeviceName, Executable, Peaks } from './backend/backend.js';
 export type { Plan, Slot, Step } from './plan/plan.js';
 export { printPlan } from './plan/print.js';
+export { cacheFolder } from './backend/native/addon.js';
 export { buildNative, type BuildOptions, type BuildResult } from './backend/native/index.js';
 
 export { PlusxError } from './errors.js';
