@@ -12,6 +12,8 @@ export interface Measured {
   /** A step, one figure a turn: the mean of its steps. */
   readonly seconds: readonly number[];
   readonly peakBytes: number;
+  /** Of the first training steps, which were compared. */
+  readonly losses: readonly number[];
 }
 
 export interface LeftOut {
@@ -38,8 +40,8 @@ interface Running {
   readonly program: string;
   readonly instructionSet: string;
   readonly seconds: number[];
-  losses: readonly number[];
-  logits: readonly number[];
+  readonly losses: readonly number[];
+  readonly logits: readonly number[];
 }
 
 /** Throws Disagreement where the sides do not compute the same. */
@@ -72,9 +74,9 @@ export async function measureRow(
       log(`${row.name}: round ${round}/${row.rounds}: ${figures.join(', ')}`);
     }
     const measured: Measured[] = [];
-    for (const { side, peer, program, instructionSet, seconds } of running) {
+    for (const { side, peer, program, instructionSet, seconds, losses } of running) {
       const peakBytes = await peer.peakBytes();
-      measured.push({ side, program, instructionSet, seconds, peakBytes });
+      measured.push({ side, program, instructionSet, seconds, peakBytes, losses });
     }
     return { row, measured, leftOut, agreement };
   } finally {

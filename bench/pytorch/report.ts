@@ -55,6 +55,7 @@ export function jsonLine(result: RowResult): string {
         ? { seconds: summarize(each.seconds), turns: each.seconds }
         : {}),
       peakBytes: each.peakBytes,
+      ...(row.task === 'train' ? { losses: each.losses } : {}),
     })),
     comparisons: comparisons(result).map(({ side, against, ratio }) => ({
       side: side.side.name,

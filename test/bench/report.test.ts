@@ -9,7 +9,7 @@ import { compare, Disagreement } from '../../bench/pytorch/verify.js';
 
 function measured(name: string, seconds: readonly number[], peakBytes = 1e9): Measured {
   const side = sides.find((each) => each.name === name)!;
-  return { side, program: 'a program', instructionSet: 'avx2', seconds, peakBytes };
+  return { side, program: 'a program', instructionSet: 'avx2', seconds, peakBytes, losses: [] };
 }
 
 function result(name: string, ...all: readonly Measured[]): RowResult {
