@@ -12,6 +12,8 @@ export interface Measured {
   /** A step, one figure a turn: the mean of its steps. */
   readonly seconds: readonly number[];
   readonly peakBytes: number;
+  /** The same before the first step: the runtime, its libraries, the weights. */
+  readonly startBytes: number;
   /** Of the first training steps, which were compared. */
   readonly losses: readonly number[];
 }
@@ -39,6 +41,7 @@ interface Running {
   readonly peer: Peer;
   readonly program: string;
   readonly instructionSet: string;
+  readonly startBytes: number;
   readonly seconds: number[];
   readonly losses: readonly number[];
   readonly logits: readonly number[];
@@ -74,9 +77,10 @@ export async function measureRow(
       log(`${row.name}: round ${round}/${row.rounds}: ${figures.join(', ')}`);
     }
     const measured: Measured[] = [];
-    for (const { side, peer, program, instructionSet, seconds, losses } of running) {
-      const peakBytes = await peer.peakBytes();
-      measured.push({ side, program, instructionSet, seconds, peakBytes, losses });
+    for (const each of running) {
+      const { side, program, instructionSet, seconds, startBytes, losses } = each;
+      const peakBytes = await each.peer.peakBytes();
+      measured.push({ side, program, instructionSet, seconds, peakBytes, startBytes, losses });
     }
     return { row, measured, leftOut, agreement };
   } finally {
@@ -94,10 +98,11 @@ async function begin(
 ): Promise<Running> {
   const { peer, ready } = await startSide(side, row, tools);
   try {
+    const startBytes = await peer.peakBytes();
     const { losses, logits, seconds } = await peer.steps(warmup);
     log(`${row.name}: ${side.name}: warm-up ${seconds.map(format).join(', ')}`);
     const { ready: program, instructionSet } = ready;
-    return { side, peer, program, instructionSet, seconds: [], losses, logits };
+    return { side, peer, program, instructionSet, startBytes, seconds: [], losses, logits };
   } catch (error) {
     await peer.end();
     throw error;

@@ -55,6 +55,7 @@ export function jsonLine(result: RowResult): string {
         ? { seconds: summarize(each.seconds), turns: each.seconds }
         : {}),
       peakBytes: each.peakBytes,
+      startBytes: each.startBytes,
       ...(row.task === 'train' ? { losses: each.losses } : {}),
     })),
     comparisons: comparisons(result).map(({ side, against, ratio }) => ({
@@ -111,12 +112,18 @@ function notes({ row, measured, leftOut, agreement }: RowResult): string[] {
   const pytorch = measured.filter(({ side }) => side.kind === 'pytorch');
   const sets = [...new Set(pytorch.map(({ instructionSet }) => instructionSet))];
   const variants = pytorch.map((each) => `${each.side.name} ${figureText(row, each)}`);
+  const starts = measured.map(
+    ({ side, startBytes }) => `${side.name} ${(startBytes / 1e9).toFixed(2)} GB`,
+  );
   const { largestDifference, tolerance, count } = agreement;
-  const compared = row.task === 'train' ? `the losses of ${count} steps` : `${count} logits`;
+  const compared = `${count} ${row.task === 'train' ? 'losses' : 'logits'}`;
   return [
     `- ${row.name}: PyTorch (${sets.join(', ')}): ${variants.join('; ') || 'not measured'}; ` +
       `${compared} agree within ${scientific(largestDifference)} ` +
       `(more than ${scientific(tolerance)} ends the run)`,
+    ...(row.figure === 'memory'
+      ? [`- ${row.name}: of these, before the first step: ${starts.join('; ')}`]
+      : []),
     ...leftOut.map(({ side, reason }) => `- ${row.name}: without ${side.title}: ${reason}`),
   ];
 }
