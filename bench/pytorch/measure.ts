@@ -69,10 +69,7 @@ export async function measureRow(
     }
     const agreement = verify(row, running);
     for (let round = 1; round <= row.rounds; round++) {
-      for (const { peer, seconds } of running) {
-        const turn = await peer.steps(row.steps);
-        seconds.push(turn.seconds.reduce((sum, value) => sum + value, 0) / row.steps);
-      }
+      for (const each of running) each.seconds.push(await turn(row, each));
       const figures = running.map(({ side, seconds }) => `${side.name} ${format(seconds.at(-1)!)}`);
       log(`${row.name}: round ${round}/${row.rounds}: ${figures.join(', ')}`);
     }
@@ -106,6 +103,17 @@ async function begin(
   } catch (error) {
     await peer.end();
     throw error;
+  }
+}
+
+/** Seconds a step. A side that has begun must not drop out: the others would be alone. */
+async function turn(row: Row, { side, peer }: Running): Promise<number> {
+  try {
+    const { seconds } = await peer.steps(row.steps);
+    return seconds.reduce((sum, value) => sum + value, 0) / row.steps;
+  } catch (error) {
+    if (!(error instanceof PeerFailure)) throw error;
+    throw new PeerFailure(`${row.name}: ${side.title} failed while it was timed: ${error.message}`);
   }
 }
 

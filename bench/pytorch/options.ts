@@ -2,7 +2,9 @@
 import { Command, CommanderError } from 'commander';
 import { closest } from 'fastest-levenshtein';
 import { PlusxError } from 'plusx';
+import { PeerFailure } from './peer.js';
 import { rows, sides, type Row, type Side } from './rows.js';
+import { Disagreement } from './verify.js';
 
 export interface BenchOptions {
   readonly rows: readonly Row[];
@@ -61,9 +63,13 @@ export function parseOptions(args: readonly string[]): BenchOptions {
 export function reportError(error: unknown): number {
   // Commander has explained itself.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-  if (error instanceof PlusxError) {
+  if (
+    error instanceof PlusxError ||
+    error instanceof Disagreement ||
+    error instanceof PeerFailure
+  ) {
     process.stderr.write(`bench:pytorch: ${error.message}\n`);
-    return 2;
+    return error instanceof PlusxError ? 2 : 1;
   }
   process.stderr.write(`bench:pytorch: ${(error as Error).stack}\n`);
   return 1;
