@@ -33,6 +33,7 @@ interface Given {
 /** What `--quick` runs: less than two minutes on two processors, once everything is installed. */
 const quickRows = ['train-article-64', 'infer-1'];
 const quickRounds = 2;
+const quickWithout = ['eager', 'compile'];
 
 /** Throws PlusxError or CommanderError where an option is wrong, CommanderError after `--help`. */
 export function parseOptions(args: readonly string[]): BenchOptions {
@@ -46,7 +47,10 @@ export function parseOptions(args: readonly string[]): BenchOptions {
     .option('--steps <n>', 'steps a turn; default 1, 20 for a batch of 1', whole('--steps'))
     .option('--warmup <n>', 'steps before, whose losses are compared; default 2', whole('--warmup'))
     .option('--python <path>', 'an interpreter that has torch and torchvision')
-    .option('--quick', `${quickRows.join(' and ')}, ${quickRounds} rounds, no torch.compile`)
+    .option(
+      '--quick',
+      `${quickRows.join(' and ')}, ${quickRounds} rounds, of PyTorch channels-last alone`,
+    )
     .option('--json', 'print one JSON object a line on stdout, everything else on stderr')
     .showHelpAfterError('(add --help for usage and examples)')
     .addHelpText(
@@ -85,7 +89,7 @@ function complete({ quick = false, ...given }: Given): BenchOptions {
       rounds: row.figure === 'memory' ? 0 : (rounds ?? row.rounds),
       steps: given.steps ?? row.steps,
     })),
-    sides: given.sides ?? sides.filter(({ name }) => !quick || name !== 'compile'),
+    sides: given.sides ?? sides.filter(({ name }) => !quick || !quickWithout.includes(name)),
     threads: given.threads ?? 2,
     warmup: given.warmup ?? 2,
     python: given.python,

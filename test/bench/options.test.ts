@@ -33,14 +33,15 @@ test('rows and sides are chosen by name, rounds and steps hold for all of them',
   assert.equal(options.json, true);
 });
 
-test('--quick takes two rows and two rounds and does not compile; what is given has precedence', () => {
+test('--quick takes two rows and two rounds and one of PyTorch; what is given has precedence', () => {
   const quick = parseOptions(['--quick']);
   assert.deepEqual(names(quick.rows), ['train-article-64', 'infer-1']);
   assert.deepEqual(
     quick.rows.map(({ rounds }) => rounds),
     [2, 2],
   );
-  assert.ok(!names(quick.sides).includes('compile'));
+  const pytorch = quick.sides.filter(({ kind }) => kind === 'pytorch');
+  assert.deepEqual(names(pytorch), ['channels-last']);
   const given = parseOptions(['--quick', '--rows', 'infer-32', '--rounds', '4']);
   assert.deepEqual(
     given.rows.map(({ name, rounds }) => [name, rounds]),
