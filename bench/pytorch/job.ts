@@ -48,13 +48,19 @@ export const readySchema = z.object({
 
 export type Ready = z.infer<typeof readySchema>;
 
+/** JSON has no NaN and no infinity: they come as null. */
+const computed = z
+  .number()
+  .nullable()
+  .transform((value) => value ?? NaN);
+
 export const turnSchema = z.object({
   /** Of each step. */
   seconds: z.array(z.number()),
   /** Of each training step, before its update; empty in inference. */
-  losses: z.array(z.number()),
+  losses: z.array(computed),
   /** Of the last forward pass, (N, classes); empty in training. */
-  logits: z.array(z.number()),
+  logits: z.array(computed),
 });
 
 export type Turn = z.infer<typeof turnSchema>;

@@ -2,7 +2,7 @@
 import { runs, type Row, type Side } from './rows.js';
 import { startSide, type Tools } from './sides.js';
 import { PeerFailure, type Peer } from './peer.js';
-import { compare, type Agreement } from './verify.js';
+import { compare, Disagreement, type Agreement } from './verify.js';
 
 export interface Measured {
   readonly side: Side;
@@ -60,14 +60,17 @@ export async function measureRow(
   try {
     for (const side of sides.filter((each) => runs(each, row))) {
       try {
-        running.push(await begin(side, row, warmup, tools, log));
+        const begun = await begin(side, row, warmup, tools, log);
+        running.push(begun);
+        if (side.name === 'compile') await dropUnlessAsEager(row, running);
       } catch (error) {
         if (!(error instanceof PeerFailure)) throw error;
         leftOut.push({ side, reason: error.message });
         log(`${row.name}: ${side.name} is left out: ${error.message}`);
       }
     }
-    const agreement = verify(row, running);
+    const agreement = verify(row, running, `${row.name}: `);
+    log(`${row.name}: all agree within ${agreement.largestDifference.toExponential(1)}`);
     for (let round = 1; round <= row.rounds; round++) {
       for (const each of running) each.seconds.push(await turn(row, each));
       const figures = running.map(({ side, seconds }) => `${side.name} ${format(seconds.at(-1)!)}`);
@@ -106,6 +109,20 @@ async function begin(
   }
 }
 
+/** What a compiler has made of a network may be wrong; that is no reason not to time the others. */
+async function dropUnlessAsEager(row: Row, running: Running[]): Promise<void> {
+  const compiled = running.at(-1)!;
+  const eager = running.find(({ side }) => side.kind === 'pytorch')!;
+  try {
+    verify(row, [eager, compiled]);
+  } catch (error) {
+    if (!(error instanceof Disagreement)) throw error;
+    running.pop();
+    await compiled.peer.end();
+    throw new PeerFailure(error.message);
+  }
+}
+
 /** Seconds a step. A side that has begun must not drop out: the others would be alone. */
 async function turn(row: Row, { side, peer }: Running): Promise<number> {
   try {
@@ -118,7 +135,7 @@ async function turn(row: Row, { side, peer }: Running): Promise<number> {
 }
 
 /** PyTorch first: the others are compared with it. */
-function verify(row: Row, running: readonly Running[]): Agreement {
+function verify(row: Row, running: readonly Running[], where = ''): Agreement {
   const ordered = [
     ...running.filter(({ side }) => side.kind === 'pytorch'),
     ...running.filter(({ side }) => side.kind !== 'pytorch'),
@@ -127,8 +144,7 @@ function verify(row: Row, running: readonly Running[]): Agreement {
     title: side.title,
     values: row.task === 'train' ? losses : logits,
   }));
-  const what = `${row.name}: ${row.task === 'train' ? 'loss' : 'logit'}`;
-  return compare(what, row.precision, computed);
+  return compare(`${where}${row.task === 'train' ? 'loss' : 'logit'}`, row.precision, computed);
 }
 
 function format(seconds: number): string {

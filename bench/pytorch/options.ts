@@ -43,7 +43,7 @@ export function parseOptions(args: readonly string[]): BenchOptions {
     .option('--rows <names>', `default all: ${names(rows)}`, listOf('--rows', rows))
     .option('--sides <names>', `default all: ${names(sides)}`, listOf('--sides', sides))
     .option('--threads <n>', 'of every side; default 2', whole('--threads'))
-    .option('--rounds <n>', 'turns of every side; default 3 to 9, by row', whole('--rounds'))
+    .option('--rounds <n>', 'turns of every side; default 3 to 7, by row', whole('--rounds'))
     .option('--steps <n>', 'steps a turn; default 1, 20 for a batch of 1', whole('--steps'))
     .option('--warmup <n>', 'steps before, whose losses are compared; default 2', whole('--warmup'))
     .option('--python <path>', 'an interpreter that has torch and torchvision')
@@ -67,15 +67,14 @@ export function parseOptions(args: readonly string[]): BenchOptions {
 export function reportError(error: unknown): number {
   // Commander has explained itself.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-  if (
-    error instanceof PlusxError ||
-    error instanceof Disagreement ||
-    error instanceof PeerFailure
-  ) {
-    process.stderr.write(`bench:pytorch: ${error.message}\n`);
-    return error instanceof PlusxError ? 2 : 1;
+  const say = (line: string) => process.stderr.write(`bench:pytorch: ${line}\n`);
+  if (error instanceof PlusxError) {
+    say(error.message);
+    return 2;
   }
-  process.stderr.write(`bench:pytorch: ${(error as Error).stack}\n`);
+  if (error instanceof Disagreement) say(`${error.message}; what differs is not timed`);
+  else if (error instanceof PeerFailure) say(error.message);
+  else say(String((error as Error).stack));
   return 1;
 }
 

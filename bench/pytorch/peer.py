@@ -8,6 +8,7 @@ Reads one JSON request a line on stdin and answers each with one line on stdout:
 What goes wrong is answered by {"failed": "the reason in one line"}.
 """
 import json
+import math
 import os
 import resource
 import struct
@@ -98,7 +99,13 @@ class Side:
                 with torch.no_grad():
                     logits = self.forward()
             seconds.append(time.perf_counter() - start)
-        return {"seconds": seconds, "losses": losses, "logits": logits.flatten().tolist()}
+        return {"seconds": seconds, "losses": finite(losses),
+                "logits": finite(logits.flatten().tolist())}
+
+
+def finite(values: list[float]) -> list[float | None]:
+    """JSON has no NaN and no infinity."""
+    return [value if math.isfinite(value) else None for value in values]
 
 
 def peak_bytes() -> int:

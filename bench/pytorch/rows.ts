@@ -50,7 +50,7 @@ export const rows: readonly Row[] = [
     figure: 'seconds',
     imageSize: 64,
     batchSize: 32,
-    rounds: 5,
+    rounds: 4,
     steps: 1,
   },
   {
@@ -58,7 +58,7 @@ export const rows: readonly Row[] = [
     name: 'train-resnet18-224',
     title: 'training step, ResNet-18, 224 px, batch 32',
     figure: 'seconds',
-    rounds: 5,
+    rounds: 4,
     steps: 1,
   },
   {
@@ -76,7 +76,7 @@ export const rows: readonly Row[] = [
     figure: 'seconds',
     task: 'infer',
     batchSize: 1,
-    rounds: 9,
+    rounds: 7,
     steps: 20,
   },
   {
@@ -85,7 +85,7 @@ export const rows: readonly Row[] = [
     title: 'inference, ResNet-18, 224 px, batch 32',
     figure: 'seconds',
     task: 'infer',
-    rounds: 7,
+    rounds: 5,
     steps: 1,
   },
   {
@@ -94,7 +94,7 @@ export const rows: readonly Row[] = [
     title: "training step, bf16, article's network, 224 px, batch 8",
     figure: 'seconds',
     precision: 'bf16',
-    rounds: 4,
+    rounds: 3,
     steps: 1,
   },
   {

@@ -68,7 +68,9 @@ function ourProgram(name: string): [string, string] {
 function pytorchEnvironment({ instructionSet }: Row, { cache, threads }: Tools) {
   return {
     OMP_NUM_THREADS: String(threads),
-    TORCHINDUCTOR_CACHE_DIR: path.join(cache, 'inductor'),
+    // One for each: Inductor takes what it has compiled for another instruction set out of its
+    // cache, and then computes other numbers (2.15.0, AVX-512 and AVX2).
+    TORCHINDUCTOR_CACHE_DIR: path.join(cache, `inductor-${instructionSet ?? 'best'}`),
     PYTHONDONTWRITEBYTECODE: '1',
     // PyTorch's own kernels and what Inductor compiles obey the first, oneDNN's the second.
     ...(instructionSet === 'avx2'

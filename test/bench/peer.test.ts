@@ -6,7 +6,7 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { packageRoot } from '../../src/package-root.js';
 import { Data } from '../../bench/pytorch/data.js';
-import type { Job } from '../../bench/pytorch/job.js';
+import { turnSchema, type Job } from '../../bench/pytorch/job.js';
 import { Peer, PeerFailure } from '../../bench/pytorch/peer.js';
 import { rows } from '../../bench/pytorch/rows.js';
 
@@ -41,6 +41,11 @@ describe('a process of the benchmark', () => {
     assert.ok(first.seconds.every((value) => value > 0));
     assert.ok((await peer.peakBytes()) > 5e7);
     await peer.end();
+  });
+
+  test('tells NaN, which JSON does not have, as null', () => {
+    const turn = turnSchema.parse({ seconds: [1], losses: [0.5, null], logits: [] });
+    assert.deepEqual(turn.losses, [0.5, NaN]);
   });
 
   test('says in one line what is wrong with its job', async () => {
