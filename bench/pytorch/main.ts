@@ -5,8 +5,7 @@
  *
  *     npm run bench:pytorch -- --help
  */
-import { mkdtempSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { cacheFolder } from 'plusx';
@@ -32,19 +31,23 @@ async function bench(options: BenchOptions): Promise<void> {
   const cache = path.join(cacheFolder(), 'pytorch');
   const scripts = path.join(plusxFolder, 'bench/pytorch');
   const python = await findPython(options.python, cache, log);
-  const scratch = mkdtempSync(path.join(os.tmpdir(), 'plusx-bench-'));
-  try {
-    const { threads } = options;
-    const data = new Data(scratch);
-    const onnxruntime = new Onnxruntime(cache, python, scripts, log);
-    const tools = { python, scripts, cache, threads, data, onnxruntime };
-    const { results, skipped } = await measureAll(options, tools);
-    const machine = machineOf(results, threads);
-    if (options.json) console.log(JSON.stringify({ type: 'machine', ...machine }));
-    else console.log(markdown(machine, results, skipped));
-  } finally {
-    await rm(scratch, { recursive: true });
-  }
+  const { threads } = options;
+  const data = new Data(temporaryFolder());
+  const onnxruntime = new Onnxruntime(cache, python, scripts, log);
+  const tools = { python, scripts, cache, threads, data, onnxruntime };
+  const { results, skipped } = await measureAll(options, tools);
+  const machine = machineOf(results, threads);
+  if (options.json) console.log(JSON.stringify({ type: 'machine', ...machine }));
+  else console.log(markdown(machine, results, skipped));
+}
+
+/** Gone when this process ends, by Ctrl-C too. */
+function temporaryFolder(): string {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'plusx-bench-'));
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  process.once('SIGINT', () => process.exit(130));
+  process.once('SIGTERM', () => process.exit(143));
+  return folder;
 }
 
 /** Rows that are the same work told by another figure are measured once. */
