@@ -113,15 +113,18 @@ export {
 
 // Engines
 export {
+  instructionSets,
   listDevices,
   openBackend,
   type DeviceChoice,
   type DeviceReport,
+  type InstructionSet,
   type OpenOptions,
 } from './backend/devices.js';
 export type { Backend, DeviceName, Executable, Peaks } from './backend/backend.js';
 export type { Plan, Slot, Step } from './plan/plan.js';
 export { printPlan } from './plan/print.js';
+export { cacheFolder } from './backend/native/addon.js';
 export { buildNative, type BuildOptions, type BuildResult } from './backend/native/index.js';
 
 export { PlusxError } from './errors.js';

@@ -10,11 +10,18 @@ export type DeviceChoice = DeviceName | 'auto';
 
 export const deviceNames: readonly DeviceName[] = ['native', 'wasm', 'reference'];
 
+/** What the native engine's kernels are compiled for; a processor has some of them. */
+export const instructionSets = ['avx512', 'avx2', 'x86-64-v2', 'neon', 'generic'] as const;
+
+export type InstructionSet = (typeof instructionSets)[number];
+
 export interface OpenOptions {
   /** Default `auto`: native where it is or can be built, else WASM. */
   readonly device?: DeviceChoice;
   /** Default: the processors that this process may use. */
   readonly threads?: number;
+  /** Of the native engine, which is then the only one taken. Default: the best one there is. */
+  readonly instructionSet?: InstructionSet;
   /** Hears in one line why `auto` did not take the fastest engine, or that it is being built. */
   readonly onNotice?: (line: string) => void;
 }
@@ -31,21 +38,44 @@ export interface DeviceReport {
 
 /** Opens a backend; throws where the asked one is not there. */
 export async function openBackend(options: OpenOptions = {}): Promise<Backend> {
-  const { device = 'auto', threads, onNotice = () => {} } = options;
+  const { device = 'auto', threads, instructionSet, onNotice = () => {} } = options;
   if (threads !== undefined && (!Number.isInteger(threads) || threads < 1)) {
     throw new PlusxError('option', `threads must be a whole number of at least 1, got ${threads}`);
   }
+  if (instructionSet !== undefined) {
+    expectKnown('instructionSet', instructionSet, instructionSets, 'unknown-instruction-set');
+    return openInstructionSet(device, instructionSet, threads, onNotice);
+  }
   if (device === 'auto') return openBest(threads, onNotice);
-  const open = Object.hasOwn(openers, device) ? openers[device] : undefined;
-  if (!open) {
-    const known = ['auto', ...deviceNames];
+  expectKnown('device', device, ['auto', ...deviceNames], 'unknown-device');
+  return openers[device](threads);
+}
+
+function expectKnown(what: string, name: string, known: readonly string[], code: string): void {
+  if (known.includes(name)) return;
+  throw new PlusxError(
+    code,
+    `${what} "${name}" is not known; did you mean "${closest(name, [...known])}"? ` +
+      `Known: ${known.join(', ')}`,
+  );
+}
+
+/** The native engine by `auto` too: another one would be no answer to the question. */
+async function openInstructionSet(
+  device: DeviceChoice,
+  instructionSet: InstructionSet,
+  threads: number | undefined,
+  onNotice: (line: string) => void,
+): Promise<Backend> {
+  if (device !== 'auto' && device !== 'native') {
     throw new PlusxError(
-      'unknown-device',
-      `device "${String(device)}" is not known; did you mean "${closest(String(device), known)}"? ` +
-        `Known: ${known.join(', ')}`,
+      'option',
+      `instructionSet is "${instructionSet}", which the device "${device}" does not have; ` +
+        'take the device "native", or leave the instruction set out',
     );
   }
-  return open(threads);
+  if (device === 'auto') await buildNative({ log: onNotice });
+  return openNative({ instructionSet, ...withThreads(threads) });
 }
 
 /** Tries every backend and says what it found. */

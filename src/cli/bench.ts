@@ -6,7 +6,14 @@ import type { Plan } from '../plan/plan.js';
 import { printPlan } from '../plan/print.js';
 import { benchStep, type BenchStepOptions, type StepTiming } from '../train/bench-step.js';
 import { planStep, profileStep } from '../train/profile-step.js';
-import { choiceOption, deviceOption, jsonOption, threadsOption, wholeOption } from './options.js';
+import {
+  choiceOption,
+  deviceOption,
+  instructionSetOption,
+  jsonOption,
+  threadsOption,
+  wholeOption,
+} from './options.js';
 import { bytesText, Output } from './output.js';
 import { showProfile } from './profile.js';
 import { startProgress } from './progress.js';
@@ -25,6 +32,7 @@ const stepCommand = () =>
     .addOption(wholeOption('--warmup <n>', 'steps before; default 3', 0))
     .addOption(deviceOption())
     .addOption(threadsOption())
+    .addOption(instructionSetOption())
     .option('--profile', "time each step of its plan, and compare it with the machine's limits")
     .option('--plan', 'print its plan and run nothing')
     .addOption(jsonOption())
@@ -32,7 +40,8 @@ const stepCommand = () =>
       'after',
       '\nExamples:\n  $ plusx bench step --image-size 64 --batch-size 8\n' +
         '  $ plusx bench step --device wasm --threads 1 --json\n' +
-        '  $ plusx bench step --profile\n',
+        '  $ plusx bench step --profile\n' +
+        '  $ plusx bench step --device native --instruction-set avx2\n',
     )
     .action(async ({ json = false, profile, plan, ...options }: Options) => {
       const output = new Output(json);

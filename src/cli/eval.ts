@@ -13,6 +13,7 @@ export const evalCommand = () =>
     .addOption(options.wholeOption('--batch-size <n>', 'images at a time; changes no result'))
     .addOption(options.deviceOption())
     .addOption(options.threadsOption())
+    .addOption(options.instructionSetOption())
     .option('--skip-bad', 'go on without images that cannot be read')
     .addOption(options.exifOption('as in training'))
     .addOption(options.jsonOption())

@@ -1,6 +1,7 @@
 /** Options as the command line writes them: parsed strictly, refused with what was expected. */
 import { Option } from 'commander';
 import { closest } from 'fastest-levenshtein';
+import { instructionSets } from '../backend/devices.js';
 import { PlusxError } from '../errors.js';
 
 /** A whole number of at least `least`. */
@@ -53,6 +54,13 @@ export const deviceOption = () =>
 
 export const threadsOption = () =>
   wholeOption('--threads <n>', 'processors to use; default all of them');
+
+export const instructionSetOption = () =>
+  choiceOption(
+    '--instruction-set <name>',
+    'of the native engine; default the best there is',
+    instructionSets,
+  );
 
 export const exifOption = (standard: string) =>
   choiceOption('--exif <policy>', `whether to turn images as EXIF says; default ${standard}`, [

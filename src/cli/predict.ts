@@ -14,6 +14,7 @@ export const predictCommand = () =>
     .argument('<image...>', 'image files')
     .addOption(options.deviceOption())
     .addOption(options.threadsOption())
+    .addOption(options.instructionSetOption())
     .addOption(options.jsonOption())
     .addHelpText(
       'after',

@@ -37,6 +37,7 @@ export const trainCommand = () =>
     .addOption(options.wholeOption('--seed <n>', 'of weights, order and split; default 0', 0))
     .addOption(options.deviceOption())
     .addOption(options.threadsOption())
+    .addOption(options.instructionSetOption())
     .option('--out <folder>', 'run folder; default runs/<date-time>')
     .option('--resume [run]', 'go on with the run in <run>, or in --out')
     .addOption(options.wholeOption('--checkpoint-every <steps>', 'default 100'))

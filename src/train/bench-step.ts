@@ -1,5 +1,5 @@
 /** Measures a training step on images made up in memory: the engine alone, without the loader. */
-import { openBackend, type DeviceChoice } from '../backend/devices.js';
+import { openBackend, type DeviceChoice, type InstructionSet } from '../backend/devices.js';
 import { PlusxError } from '../errors.js';
 import { imagenet } from '../data/transforms.js';
 import { createModel } from '../models/registry.js';
@@ -20,6 +20,8 @@ export interface BenchStepOptions {
   readonly batchSize?: number | undefined;
   readonly device?: DeviceChoice | undefined;
   readonly threads?: number | undefined;
+  /** Of the native engine. Default: the best one that the processor has. */
+  readonly instructionSet?: InstructionSet | undefined;
   /** Steps that are timed. Default 10. */
   readonly steps?: number | undefined;
   /** Steps before, which are not. Default 3. */
@@ -102,6 +104,7 @@ export async function openBench(options: BenchStepOptions) {
   const backend = await openBackend({
     ...(options.device === undefined ? {} : { device: options.device }),
     ...(options.threads === undefined ? {} : { threads: options.threads }),
+    ...(options.instructionSet === undefined ? {} : { instructionSet: options.instructionSet }),
     ...(options.onNotice === undefined ? {} : { onNotice: options.onNotice }),
   });
   const sessionOptions = {

@@ -1,5 +1,5 @@
 /** A trained network ready to classify images, with the preprocessing it was trained with. */
-import { openBackend, type DeviceChoice } from '../backend/devices.js';
+import { openBackend, type DeviceChoice, type InstructionSet } from '../backend/devices.js';
 import type { Backend } from '../backend/backend.js';
 import { decodeBytes, decodeFile, type Pixels } from '../data/decode.js';
 import type { Compose } from '../data/transforms.js';
@@ -15,6 +15,8 @@ export interface DeviceOptions {
   readonly device?: DeviceChoice | undefined;
   /** Default: the processors that this process may use. */
   readonly threads?: number | undefined;
+  /** Of the native engine. Default: the best one that the processor has. */
+  readonly instructionSet?: InstructionSet | undefined;
   /** Images a run of the network; changes no result. Default 8. */
   readonly batchSize?: number | undefined;
   /** Hears why `auto` did not take the fastest engine. */
@@ -42,10 +44,11 @@ export class Classifier {
   /** Loads a checkpoint; throws PlusxError `checkpoint-…` where it cannot be used. */
   static async load(file: string, options: DeviceOptions = {}): Promise<Classifier> {
     const checkpoint = await loadCheckpoint(file);
-    const { device, threads, onNotice, batchSize = 8 } = options;
+    const { device, threads, instructionSet, onNotice, batchSize = 8 } = options;
     const backend = await openBackend({
       ...(device === undefined ? {} : { device }),
       ...(threads === undefined ? {} : { threads }),
+      ...(instructionSet === undefined ? {} : { instructionSet }),
       ...(onNotice === undefined ? {} : { onNotice }),
     });
     try {

@@ -4,7 +4,7 @@
  */
 import { closest } from 'fastest-levenshtein';
 import { z } from 'zod';
-import { deviceNames, type DeviceChoice } from '../backend/devices.js';
+import { deviceNames, instructionSets, type DeviceChoice } from '../backend/devices.js';
 import { PlusxError } from '../errors.js';
 import { stems } from '../models/resnet.js';
 import { modelNames } from '../models/registry.js';
@@ -30,6 +30,8 @@ export const trainConfigSchema = z.object({
   seed: z.int(),
   device: z.enum(['auto', 'native', 'wasm', 'reference']),
   threads: z.int().nullable(),
+  // Runs from before there was this option go on with the best one.
+  instructionSet: z.enum(instructionSets).nullable().default(null),
   checkpointEvery: z.int(),
   logEvery: z.int(),
   valSplit: z.number(),
@@ -50,6 +52,7 @@ const freeOnResume = new Set<ConfigKey>([
   'epochs',
   'device',
   'threads',
+  'instructionSet',
   'checkpointEvery',
   'logEvery',
   'skipBad',
@@ -78,6 +81,7 @@ export function configure(options: TrainOptions): TrainConfig {
     seed: 0,
     device: 'auto',
     threads: null,
+    instructionSet: null,
     checkpointEvery: 100,
     logEvery: 10,
     valSplit: 0.1,
@@ -103,7 +107,9 @@ export function configureResumed(stored: TrainConfig, options: TrainOptions): Tr
       { key, given: value, stored: stored[key] },
     );
   }
-  const config = { ...stored, ...given };
+  // A run that goes on on another engine leaves its instruction set behind.
+  const instructionSet = isOfNative(given.device ?? 'auto') ? stored.instructionSet : null;
+  const config = { ...stored, instructionSet, ...given };
   expectValid(config);
   if (config.epochs < stored.epochs) {
     throw new PlusxError(
@@ -191,6 +197,7 @@ const rules: Readonly<Record<ConfigKey, Rule>> = {
   seed: whole(0),
   device: oneOf(deviceChoices),
   threads: orNull(whole(1)),
+  instructionSet: orNull(oneOf(instructionSets)),
   checkpointEvery: whole(1),
   logEvery: whole(1),
   valSplit: aboveZero(1),
@@ -205,13 +212,22 @@ function expectValid(config: TrainConfig): void {
     if (legal(value as never)) continue;
     throw illegal(key, value, wanted, names);
   }
-  const { optimizer, momentum, warmupEpochs, epochs } = config;
+  const { optimizer, momentum, warmupEpochs, epochs, device, instructionSet } = config;
+  if (instructionSet !== null && !isOfNative(device)) {
+    const wanted = `left out with the device "${device}", which has no choice of them`;
+    throw illegal('instructionSet', instructionSet, wanted);
+  }
   if (optimizer === 'adamw' && momentum !== 0) {
     throw illegal('momentum', momentum, '0 with adamw, which has moments of its own');
   }
   if (warmupEpochs > epochs) {
     throw illegal('warmupEpochs', warmupEpochs, `at most the number of epochs, ${epochs}`);
   }
+}
+
+/** Whether a device is, or may become, the engine that has instruction sets to choose from. */
+function isOfNative(device: DeviceChoice): boolean {
+  return device === 'auto' || device === 'native';
 }
 
 function illegal(

@@ -152,10 +152,11 @@ export function interruptedEarly(): PlusxError {
 }
 
 async function openDevice(config: TrainConfig, events: TrainEvents): Promise<Backend> {
-  const { device, threads } = config;
+  const { device, threads, instructionSet } = config;
   return openBackend({
     device,
     ...(threads === null ? {} : { threads }),
+    ...(instructionSet === null ? {} : { instructionSet }),
     onNotice: (message) => events.warning?.({ code: 'device', message }),
   });
 }

@@ -1,5 +1,5 @@
 /** What a training run is told, hears back and returns: types only, shared by every caller. */
-import type { DeviceChoice } from '../backend/devices.js';
+import type { DeviceChoice, InstructionSet } from '../backend/devices.js';
 import type { BadImage } from '../data/doctor.js';
 import type { ExifPolicy } from '../data/decode.js';
 import type { Stem } from '../models/resnet.js';
@@ -42,6 +42,8 @@ export interface TrainOptions {
   readonly device?: DeviceChoice | undefined;
   /** Default: the processors that this process may use. */
   readonly threads?: number | undefined;
+  /** Of the native engine. Default: the best one that the processor has. */
+  readonly instructionSet?: InstructionSet | undefined;
   /** The run folder. Default `runs/<date-time>`. */
   readonly out?: string | undefined;
   /**
@@ -214,6 +216,7 @@ export interface TrainConfig {
   readonly seed: number;
   readonly device: DeviceChoice;
   readonly threads: number | null;
+  readonly instructionSet: InstructionSet | null;
   readonly checkpointEvery: number;
   readonly logEvery: number;
   readonly valSplit: number;

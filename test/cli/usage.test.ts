@@ -37,7 +37,7 @@ describe('help', () => {
     const { stdout } = await runCli(['train', '--help']);
     const options =
       'model stem image-size epochs batch-size lr momentum weight-decay optimizer schedule ' +
-      'warmup-epochs seed device threads out resume checkpoint-every val-split skip-bad exif json';
+      'warmup-epochs seed device threads instruction-set out resume checkpoint-every val-split skip-bad exif json';
     for (const name of options.split(' ')) assert.match(stdout, new RegExp(`\n  --${name}\\b`));
   });
 
@@ -87,6 +87,16 @@ describe('wrong usage ends with exit code 2 and says what is right', () => {
       'an unknown word',
       ['train', 'x', '--optimizer', 'sdg'],
       /--optimizer: expected one of sgd, adamw, got "sdg"; did you mean "sgd"/,
+    ],
+    [
+      'an unknown instruction set',
+      ['bench', 'step', '--instruction-set', 'avx3'],
+      /--instruction-set: expected one of avx512, .*got "avx3"; did you mean "avx2"/,
+    ],
+    [
+      'an instruction set of another device',
+      ['bench', 'step', '--device', 'wasm', '--instruction-set', 'avx2'],
+      /"avx2", which the device "wasm" does not have; take the device "native"/,
     ],
     [
       'an unknown model',

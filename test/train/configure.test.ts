@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import type { InstructionSet } from '../../src/backend/devices.js';
 import { PlusxError } from '../../src/errors.js';
-import { configure, configureResumed } from '../../src/train/configure.js';
+import { configure, configureResumed, trainConfigSchema } from '../../src/train/configure.js';
 import type { TrainOptions } from '../../src/train/train-options.js';
 
 const folder = 'photos';
@@ -28,6 +29,14 @@ const illegal: [TrainOptions, RegExp][] = [
   [{ folder, valSplit: 1 }, /valSplit must be above 0 and below 1, got 1/],
   [{ folder, checkpointEvery: 0 }, /checkpointEvery .* got 0/],
   [{ folder, threads: 0 }, /threads .* got 0/],
+  [
+    { folder, instructionSet: 'avx3' as InstructionSet },
+    /instructionSet must be one of avx512, .*got "avx3"; did you mean "avx2"\?/,
+  ],
+  [
+    { folder, device: 'wasm', instructionSet: 'avx2' },
+    /instructionSet must be left out with the device "wasm".* got "avx2"/,
+  ],
   [{ folder, epochs: 3, warmupEpochs: 4 }, /warmupEpochs .* number of epochs, 3, got 4/],
   [{ folder, optimizer: 'adamw', momentum: 0.9 }, /momentum must be 0 with adamw.*got 0\.9/],
   [
@@ -63,4 +72,18 @@ test('a resumed run takes its own options, and refuses one that would change its
   assert.throws(() => configureResumed(stored, { epochs: 2 }), {
     message: /epochs is 2 now, the run was started with 3; it can be raised, not lowered/,
   });
+});
+
+test('a run goes on with its instruction set, and on another engine without one', () => {
+  const stored = configure({ folder, instructionSet: 'avx2' });
+  assert.equal(configureResumed(stored, {}).instructionSet, 'avx2');
+  assert.equal(configureResumed(stored, { instructionSet: 'avx512' }).instructionSet, 'avx512');
+  assert.equal(configureResumed(stored, { device: 'wasm' }).instructionSet, null);
+});
+
+test('a configuration from before there were instruction sets goes on with the best one', () => {
+  const older = Object.fromEntries(
+    Object.entries(configure({ folder })).filter(([key]) => key !== 'instructionSet'),
+  );
+  assert.equal(trainConfigSchema.parse(older).instructionSet, null);
 });

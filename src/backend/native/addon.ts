@@ -81,7 +81,7 @@ export function builtPath(): string {
   return path.join(cacheFolder(), 'native', key, 'plusx.node');
 }
 
-/** `PLUSX_CACHE`, else the user's cache folder. */
+/** Where plusx keeps what it has built: `PLUSX_CACHE`, else the user's cache folder. */
 export function cacheFolder(): string {
   const { PLUSX_CACHE, XDG_CACHE_HOME, LOCALAPPDATA } = process.env;
   if (PLUSX_CACHE) return path.resolve(PLUSX_CACHE);

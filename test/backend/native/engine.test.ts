@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import os from 'node:os';
 import test from 'node:test';
+import { openBackend, type InstructionSet } from '../../../src/backend/devices.js';
 import { loadAddon } from '../../../src/backend/native/addon.js';
 import { openNative } from '../../../src/backend/native/index.js';
 import { opcodes } from '../../../src/backend/program.js';
@@ -48,6 +49,26 @@ test('an instruction set that this processor lacks is refused with those it has'
     message: /this processor has no avx1024; it has (avx512|avx2|x86-64-v2|neon|generic)/,
   }),
 );
+
+test('openBackend takes the instruction set that is asked for, by auto too', { skip }, async () => {
+  const [best] = loadAddon().instructionSets() as InstructionSet[];
+  for (const device of ['auto', 'native'] as const) {
+    const backend = await openBackend({ device, instructionSet: best!, threads: 1 });
+    assert.deepEqual([backend.name, backend.instructionSet], ['native', best]);
+    await backend.dispose();
+  }
+});
+
+test('an instruction set that is not known, or of another device, is refused', async () => {
+  await assert.rejects(openBackend({ instructionSet: 'avx3' as InstructionSet }), {
+    code: 'unknown-instruction-set',
+    message: /"avx3" is not known; did you mean "avx2"\? Known: avx512, avx2/,
+  });
+  await assert.rejects(openBackend({ device: 'wasm', instructionSet: 'avx2' }), {
+    code: 'option',
+    message: /"avx2", which the device "wasm" does not have; take the device "native"/,
+  });
+});
 
 test('the addon knows every opcode and refuses what is no program', { skip }, async () => {
   const addon = loadAddon();
