@@ -12,6 +12,10 @@
 #define PLUSX_VECTOR_WIDTH 4
 #endif
 
+// Vectors stay in registers only in code that is inlined into one function.
+#define PLUSX_INLINE __attribute__((always_inline)) static inline
+#define PLUSX_LAMBDA(...) [&](__VA_ARGS__) __attribute__((always_inline))
+
 namespace plusx::PLUSX_ISA {
 
 constexpr int kWidth = PLUSX_VECTOR_WIDTH;

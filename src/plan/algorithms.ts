@@ -101,7 +101,7 @@ const positions = 36;
 /** What a thread's own scratch memory holds, in floats (`kThreadScratchBytes`), less the margins. */
 const scratchFloats = 2 ** 21 - 4096;
 /** Tiles whose transforms share the second-level cache with a panel of weights. */
-const passTiles = 42;
+const passTiles = 28;
 const weightTiles = 48;
 
 function winogradFits(pass: ConvPass, sizes: ConvSizes): boolean {

@@ -85,23 +85,18 @@ void finishFromPartials(const float* partials, int32_t blocks, int32_t C, const 
   });
 }
 
-// Rows of a task: about 64 Ki values.
-int64_t taskRows(int64_t M, int32_t C) { return lesser(M, 1 + 65536 / C); }
-
-// body(first row, end row, c, lanes) over blocks of rows and vectors of channels: what belongs to the
-// channels is loaded once for all rows of a block.
+// body(offset, c, lanes) for every vector of (M, C), in the order of memory: what belongs to a
+// channel is read again for each row, from the first cache.
 template <typename Body>
-void eachColumn(Pool* pool, int64_t M, int32_t C, const Body& body) {
-  const int64_t rows = taskRows(M, C);
+void eachVector(Pool* pool, int64_t M, int32_t C, const Body& body) {
+  const int64_t rows = lesser(M, 1 + 65536 / C);
   const int32_t tasks = static_cast<int32_t>((M + rows - 1) / rows);
-  // Rows that stay in the first-level cache while their vectors of channels take turns.
-  const int64_t inner = 1 + 4096 / C;
   parallelFor(pool, tasks, [&](int32_t task, char*) {
     const int64_t end = lesser((task + int64_t{1}) * rows, M);
-    for (int64_t start = task * rows; start < end; start += inner) {
-      for (int32_t c = 0; c < C; c += kWidth) {
-        body(start, lesser(start + inner, end), c, C - c < kWidth ? C - c : kWidth);
-      }
+    for (int64_t i = task * rows; i < end; ++i) {
+      int32_t c = 0;
+      for (; c + kWidth <= C; c += kWidth) body(i * C + c, c, kWidth);
+      if (c < C) body(i * C + c, c, C - c);
     }
   });
 }
@@ -161,23 +156,16 @@ void scaleShift(Arguments a, Pool* pool) {
   float* y = a.floats();
   const int64_t M = a.integer();
   const int32_t C = a.integer(), relu = a.integer();
-  eachColumn(pool, M, C, [&](int64_t first, int64_t end, int32_t c, int32_t lanes) {
-    const Vector factor = loadLanes(scale + c, lanes);
-    Vector term = loadLanes(shift + c, lanes);
-    Vector residualFactor = {};
+  eachVector(pool, M, C, PLUSX_LAMBDA(int64_t at, int32_t c, int32_t lanes) {
+    Vector value = loadLanes(x + at, lanes) * loadLanes(scale + c, lanes);
+    value += loadLanes(shift + c, lanes);
     if (residualScale) {
-      residualFactor = loadLanes(residualScale + c, lanes);
-      term += loadLanes(residualShift + c, lanes);
+      value += loadLanes(residual + at, lanes) * loadLanes(residualScale + c, lanes);
+      value += loadLanes(residualShift + c, lanes);
+    } else if (residual) {
+      value += loadLanes(residual + at, lanes);
     }
-    for (int64_t at = first * C + c; at < end * C; at += C) {
-      Vector value = loadLanes(x + at, lanes) * factor + term;
-      if (residualScale) {
-        value += loadLanes(residual + at, lanes) * residualFactor;
-      } else if (residual) {
-        value += loadLanes(residual + at, lanes);
-      }
-      storeLanes(y + at, relu ? positive(value) : value, lanes);
-    }
+    storeLanes(y + at, relu ? positive(value) : value, lanes);
   });
 }
 
@@ -235,21 +223,17 @@ void batchNormBackwardInput(Arguments a, Pool* pool) {
   float* dx = a.floats();
   const int64_t M = a.integer();
   const int32_t C = a.integer();
-  eachColumn(pool, M, C, [&](int64_t first, int64_t end, int32_t c, int32_t lanes) {
-    const Vector centre = loadLanes(mean + c, lanes), factor = loadLanes(factors + c, lanes);
+  eachVector(pool, M, C, PLUSX_LAMBDA(int64_t at, int32_t c, int32_t lanes) {
+    const Vector value = loadLanes(x + at, lanes);
+    Vector g = loadLanes(dy + at, lanes);
+    if (scale) {
+      const Vector input = value * loadLanes(scale + c, lanes) + loadLanes(shift + c, lanes);
+      g = input > Vector{} ? g : Vector{};
+    }
     const Vector slope = loadLanes(factors + C + c, lanes);
     const Vector average = loadLanes(factors + 2 * C + c, lanes);
-    Vector factorIn = {}, termIn = {};
-    if (scale) {
-      factorIn = loadLanes(scale + c, lanes);
-      termIn = loadLanes(shift + c, lanes);
-    }
-    for (int64_t at = first * C + c; at < end * C; at += C) {
-      const Vector value = loadLanes(x + at, lanes);
-      Vector g = loadLanes(dy + at, lanes);
-      if (scale) g = value * factorIn + termIn > Vector{} ? g : Vector{};
-      storeLanes(dx + at, factor * ((g - average) - slope * (value - centre)), lanes);
-    }
+    const Vector inner = (g - average) - slope * (value - loadLanes(mean + c, lanes));
+    storeLanes(dx + at, loadLanes(factors + c, lanes) * inner, lanes);
   });
 }
 

@@ -28,6 +28,25 @@ static inline Blocks cutRows(int64_t M, int32_t C, int32_t sums) {
 
 static inline int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
 
+// Vectors of channels that are summed side by side: whole cache lines in a row are read in order.
+constexpr int kGroup = 4;
+
+template <int Group, int Sums, typename VectorTerm>
+static void sumGroup(const VectorTerm& term, int64_t start, int64_t stop, int32_t C, int32_t c,
+                     double* sums) {
+  Vector part[Group][Sums] = {};
+  for (int64_t i = start; i < stop; ++i) {
+#pragma GCC unroll 4
+    for (int v = 0; v < Group; ++v) term(i, c + v * kWidth, part[v]);
+  }
+  for (int v = 0; v < Group; ++v) {
+    for (int s = 0; s < Sums; ++s) {
+      double* to = sums + static_cast<int64_t>(s) * C + c + v * kWidth;
+      for (int lane = 0; lane < kWidth; ++lane) to[lane] += static_cast<double>(part[v][s][lane]);
+    }
+  }
+}
+
 // totals(c) = Σ over all rows of term(row pointers, c), computed blockwise; Sums values at once.
 // term(i, c, Vector (&)[Sums]) adds row i's terms of channels c .. c + kWidth;
 // scalar(i, c, float (&)[Sums]) does it for one channel.
@@ -42,15 +61,10 @@ static void sumRows(Pool* pool, int64_t M, int32_t C, const VectorTerm& term, co
     for (int64_t start = block * blocks.rows; start < end; start += kFloatRows) {
       const int64_t stop = lesser(start + kFloatRows, end);
       int32_t c = 0;
-      for (; c + kWidth <= C; c += kWidth) {
-        Vector part[Sums] = {};
-        for (int64_t i = start; i < stop; ++i) term(i, c, part);
-        for (int s = 0; s < Sums; ++s) {
-          for (int lane = 0; lane < kWidth; ++lane) {
-            sums[static_cast<int64_t>(s) * C + c + lane] += static_cast<double>(part[s][lane]);
-          }
-        }
+      for (; c + kGroup * kWidth <= C; c += kGroup * kWidth) {
+        sumGroup<kGroup, Sums>(term, start, stop, C, c, sums);
       }
+      for (; c + kWidth <= C; c += kWidth) sumGroup<1, Sums>(term, start, stop, C, c, sums);
       for (; c < C; ++c) {
         float part[Sums] = {};
         for (int64_t i = start; i < stop; ++i) scalar(i, c, part);

@@ -25,8 +25,6 @@ constexpr int kPositions = 36;  // kInputTile²
 constexpr float kA = 0.75f, kB = 1.5f;
 constexpr float kA2 = kA * kA, kB2 = kB * kB, kA3 = kA2 * kA, kB3 = kB2 * kB;
 
-#define PLUSX_INLINE __attribute__((always_inline)) static inline
-#define PLUSX_LAMBDA(...) [&](__VA_ARGS__) __attribute__((always_inline))
 
 // Each transform reads its vector through `in(i)` and writes it through `out(i, value)`: whole tiles
 // never lie in memory twice.
