@@ -22,6 +22,8 @@ constexpr int kWidth = PLUSX_VECTOR_WIDTH;
 
 typedef float Vector __attribute__((vector_size(PLUSX_VECTOR_WIDTH * 4)));
 
+typedef int32_t IntVector __attribute__((vector_size(PLUSX_VECTOR_WIDTH * 4)));
+
 // A vector where it lies in a tensor: rows of odd sizes start anywhere. Only to be read from and
 // assigned to: a reference to it promises Clang the alignment of a Vector.
 typedef float StoredVector

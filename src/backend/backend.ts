@@ -19,6 +19,8 @@ export interface Capabilities {
   readonly convAlgorithms: readonly ConvAlgorithm[];
   /** Take the first of them that fits the shape, rather than the cheapest by estimate. */
   readonly convInOrder?: boolean;
+  /** Choose convolutions forward as for any batch, so that an image's results do not depend on it. */
+  readonly forAnyBatch?: boolean;
   /** What the planner may fuse; nothing where it is not stated. */
   readonly fusions?: Fusions;
 }

@@ -32,11 +32,12 @@ export interface ConvChoice {
 export function chooseConvAlgorithm(
   pass: ConvPass,
   sizes: ConvSizes,
-  { convAlgorithms, convInOrder = false }: Capabilities,
+  { convAlgorithms, convInOrder = false, forAnyBatch = false }: Capabilities,
 ): ConvChoice {
   const fitting = convAlgorithms.filter((name) => algorithms[name].fits(pass, sizes));
   if (!convInOrder) {
-    const cost = new Map(fitting.map((name) => [name, algorithms[name].cost(pass, sizes)]));
+    const estimated = forAnyBatch ? { ...sizes, N: usualBatch } : sizes;
+    const cost = new Map(fitting.map((name) => [name, algorithms[name].cost(pass, estimated)]));
     fitting.sort((a, b) => cost.get(a)! - cost.get(b)!);
   }
   const [algorithm] = fitting;
@@ -54,6 +55,9 @@ interface Algorithm {
   /** Of the workspace. */
   readonly bytes: (pass: ConvPass, sizes: ConvSizes, cut: ConvCut) => number;
 }
+
+/** What a plan for any batch is estimated for: in between what is served and what is evaluated. */
+const usualBatch = 8;
 
 /** Nothing is cut: the kernel finds its own way. */
 const uncut: ConvCut = { partials: 1, blockTiles: 0, blockChannels: 0, splits: 1 };
@@ -162,23 +166,15 @@ const perWeight: Readonly<Record<ConvPass, number>> = {
   conv2dBackwardWeight: 500,
 };
 
-/**
- * Forward is estimated for a batch of this size: with another algorithm alone than among others, an
- * image's logits would differ in their last bits.
- */
-const estimatedBatch = 8;
-
-function winogradCost(pass: ConvPass, given: ConvSizes): number {
-  const sizes = pass === 'conv2d' ? { ...given, N: estimatedBatch } : given;
+function winogradCost(pass: ConvPass, sizes: ConvSizes): number {
   const C = roundUp(sizes.C, 16);
   const K = roundUp(sizes.K, 16);
   const tiles = winogradTiles(pass, sizes);
   return tiles * (positions * C * K + perTileChannel * (C + K)) + perWeight[pass] * C * K;
 }
 
-function gemmCost(pass: ConvPass, { N, OH, OW, C, K, R, S }: ConvSizes): number {
-  const images = pass === 'conv2d' ? estimatedBatch : N;
-  return images * OH * OW * roundUp(K, 16) * R * S * C;
+function gemmCost(_pass: ConvPass, { N, OH, OW, C, K, R, S }: ConvSizes): number {
+  return N * OH * OW * roundUp(K, 16) * R * S * C;
 }
 
 export function roundUp(value: number, multiple: number): number {

@@ -20,9 +20,11 @@ import { assignStorage } from './storage.js';
  */
 export function compilePlan(
   source: Graph,
-  capabilities: Capabilities,
+  given: Capabilities,
   state: StateLayout = layOutState(source),
 ): Plan {
+  // An image is predicted alike alone and among others; a training step has one batch size.
+  const capabilities = { forAnyBatch: source.updates.size === 0, ...given };
   const graph = fuse(source, capabilities);
   const nodes = updatesEarly(liveNodes(graph), [...graph.updates.values()]);
   const storage = assignStorage(graph, nodes, state.slots);

@@ -58,15 +58,30 @@ Pixel pixelAt(const ConvShape& s, int64_t p) {
   return {static_cast<int32_t>(p / image), inImage / s.OW, inImage % s.OW};
 }
 
-// The rows of x under one tap, `zeros` outside the image.
-void findRows(const ConvShape& s, const float* x, Pixel pixel, int32_t pixels, int32_t r,
-              int32_t q, const float* zeros, const float** rows) {
-  for (int32_t p = 0; p < pixels; ++p) {
+// Of images with few channels the taps of a filter's row are taken together: in NHWC their channels
+// lie side by side.
+int32_t tapsTogether(const ConvShape& s) { return s.C < kChunk && s.S <= kChunk ? s.S : 1; }
+
+// For each pixel where its `together` taps from (r, q) on find their channels: in x, in `zeros`
+// outside the image, in a copy of their own where they reach over its edge.
+void findRows(const ConvShape& s, const float* x, Pixel pixel, int32_t pixels, int32_t r, int32_t q,
+              int32_t together, const float* zeros, float* copies, const float** rows) {
+  const int32_t length = together * s.C;
+  for (int32_t p = 0; p < pixels; ++p, copies += length) {
     const int32_t h = pixel.oh * s.stride - s.padding + r;
     const int32_t w = pixel.ow * s.stride - s.padding + q;
-    const bool inside = static_cast<uint32_t>(h) < static_cast<uint32_t>(s.H) &&
-                        static_cast<uint32_t>(w) < static_cast<uint32_t>(s.W);
-    rows[p] = inside ? x + ((static_cast<int64_t>(pixel.n) * s.H + h) * s.W + w) * s.C : zeros;
+    const float* row = x + ((static_cast<int64_t>(pixel.n) * s.H + h) * s.W + w) * s.C;
+    const int32_t first = w < 0 ? -w : 0, end = s.W - w < together ? s.W - w : together;
+    if (h < 0 || h >= s.H || first >= end) {
+      rows[p] = zeros;
+    } else if (first == 0 && end == together) {
+      rows[p] = row;
+    } else {
+      for (int32_t i = 0; i < length; ++i) {
+        copies[i] = i >= first * s.C && i < end * s.C ? row[i] : 0.0f;
+      }
+      rows[p] = copies;
+    }
     if (++pixel.ow < s.OW) continue;
     pixel.ow = 0;
     if (++pixel.oh < s.OH) continue;
@@ -99,16 +114,20 @@ void gatherWeight(const ConvShape& s, const float* x, const float* dy, float* dw
   const int64_t pixels = static_cast<int64_t>(s.N) * s.OH * s.OW;
   const int64_t perPartial = (pixels + partials - 1) / partials;
   const int64_t panelFloats = static_cast<int64_t>(taps) * s.C * kPanel;
-  // The scratch holds a row of zeros, the row pointers and one panel of dy.
+  const int32_t together = tapsTogether(s), length = together * s.C;
+  // The scratch holds one panel of dy, the row pointers, a row of zeros and copies at the edges.
   const size_t panelBytes = sizeof(float) * kBlockPixels * kPanel;
   const size_t pointerBytes = sizeof(float*) * kBlockPixels;
-  if (panelBytes + pointerBytes + sizeof(float) * s.C > kThreadScratchBytes) __builtin_trap();
+  const size_t copyBytes = together > 1 ? sizeof(float) * kBlockPixels * length : 0;
+  const size_t zeroBytes = sizeof(float) * length;
+  if (panelBytes + pointerBytes + zeroBytes + copyBytes > kThreadScratchBytes) __builtin_trap();
 
   parallelFor(pool, partials * panels, [&](int32_t task, char* scratch) {
     float* dyPanel = reinterpret_cast<float*>(scratch);
     const float** rows = reinterpret_cast<const float**>(scratch + panelBytes);
     float* zeros = reinterpret_cast<float*>(scratch + panelBytes + pointerBytes);
-    __builtin_memset(zeros, 0, sizeof(float) * s.C);
+    float* copies = zeros + length;
+    __builtin_memset(zeros, 0, zeroBytes);
     const int32_t panel = task % panels;
     float* sums = workspace + task * panelFloats;
     __builtin_memset(sums, 0, sizeof(float) * panelFloats);
@@ -119,26 +138,26 @@ void gatherWeight(const ConvShape& s, const float* x, const float* dy, float* dw
       const int32_t count = static_cast<int32_t>(end - p < kBlockPixels ? end - p : kBlockPixels);
       const Pixel pixel = pixelAt(s, p);
       packPanel(dy, p, count, s.K, panel * kPanel, dyPanel);
-      for (int32_t tap = 0; tap < taps; ++tap) {
-        findRows(s, x, pixel, count, tap / s.S, tap % s.S, zeros, rows);
+      for (int32_t tap = 0; tap < taps; tap += together) {
+        findRows(s, x, pixel, count, tap / s.S, tap % s.S, together, zeros, copies, rows);
         float* tapSums = sums + static_cast<int64_t>(tap) * s.C * kPanel;
         int32_t c = 0;
-        for (; c + kTileChannels <= s.C; c += kTileChannels) {
+        for (; c + kTileChannels <= length; c += kTileChannels) {
           accumulate<kTileChannels>(rows, c, dyPanel, count, tapSums + c * kPanel);
         }
-        accumulateRest(s.C - c, rows, c, dyPanel, count, tapSums + c * kPanel);
+        accumulateRest(length - c, rows, c, dyPanel, count, tapSums + c * kPanel);
       }
     }
   });
 
   // A task is a few rows of one panel: enough tasks for any number of threads.
-  const int32_t length = taps * s.C;
+  const int32_t filter = taps * s.C;
   constexpr int32_t kRows = 256;
-  const int32_t rowBlocks = (length + kRows - 1) / kRows;
+  const int32_t rowBlocks = (filter + kRows - 1) / kRows;
   parallelFor(pool, panels * rowBlocks, [&](int32_t task, char*) {
     const int32_t panel = task / rowBlocks;
     const int32_t firstRow = task % rowBlocks * kRows;
-    const int32_t endRow = firstRow + kRows < length ? firstRow + kRows : length;
+    const int32_t endRow = firstRow + kRows < filter ? firstRow + kRows : filter;
     const int32_t count = s.K - panel * kPanel < kPanel ? s.K - panel * kPanel : kPanel;
     for (int32_t row = firstRow; row < endRow; ++row) {
       Vector sum0 = {}, sum1 = {};
@@ -152,8 +171,8 @@ void gatherWeight(const ConvShape& s, const float* x, const float* dy, float* dw
       float sums[kPanel];
       store(sums, sum0);
       store(sums + kWidth, sum1);
-      float* to = dweight + static_cast<int64_t>(panel) * kPanel * length + row;
-      for (int32_t k = 0; k < count; ++k) to[static_cast<int64_t>(k) * length] = sums[k];
+      float* to = dweight + static_cast<int64_t>(panel) * kPanel * filter + row;
+      for (int32_t k = 0; k < count; ++k) to[static_cast<int64_t>(k) * filter] = sums[k];
     }
   });
 }

@@ -49,7 +49,7 @@ void gatherForward(const ConvShape& s, const float* x, const float* weight, floa
   const int64_t filter = static_cast<int64_t>(taps) * s.C;
   packWeights({weight, filter, s.C, 1, s.K, s.C}, tapIndex, taps, workspace, pool);
   runGather({x,      s.N, s.H, s.W,     s.C,  y,      s.OH,     s.OW, s.K, s.OH, s.OW,
-             0,      0,   1,   s.stride, taps, tapRow, tapColumn, workspace},
+             0,      0,   1,   s.stride, taps, tapRow, tapColumn, s.S, workspace},
             pool);
 }
 
@@ -74,7 +74,7 @@ void gatherBackwardInput(const ConvShape& s, const float* dy, const float* weigh
       const int32_t gridW = (s.W - column0 + s.stride - 1) / s.stride;
       packWeights({weight, 1, s.C, filter, s.C, s.K}, tapIndex, taps, workspace, pool);
       runGather({dy,   s.N,     s.OH,     s.OW, s.K,  dx,     s.H,       s.W, s.C, gridH, gridW,
-                 row0, column0, s.stride, 1,    taps, tapRow, tapColumn, workspace},
+                 row0, column0, s.stride, 1,    taps, tapRow, tapColumn, 1, workspace},
                 pool);
     }
   }

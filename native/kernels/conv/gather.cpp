@@ -59,6 +59,33 @@ inline const float* source(const Gather& g, const GridPixel& pixel, int32_t tap)
   return g.in + ((static_cast<int64_t>(pixel.n) * g.inH + row) * g.inW + column) * g.inC;
 }
 
+// tile(e / 16, t, e % 16) for `count` steps of the reduction from e on.
+inline void copyRun(const float* from, int32_t e, int32_t count, int32_t t, float* tile) {
+  while (count > 0) {
+    const int32_t room = kChunk - e % kChunk, piece = count < room ? count : room;
+    float* to = tile + (e / kChunk * kTilePixels + t) * kChunk + e % kChunk;
+    for (int32_t i = 0; i < piece; ++i) to[i] = from[i];
+    from += piece;
+    e += piece;
+    count -= piece;
+  }
+}
+
+// The channels of a few columns side by side, those inside the image.
+void packRuns(const Gather& g, const GridPixel& pixel, int32_t t, float* tile) {
+  for (int32_t tap = 0; tap < g.taps; tap += g.tapRun) {
+    const int32_t row = pixel.i * g.inStride + g.tapRow[tap];
+    const int32_t column = pixel.j * g.inStride + g.tapColumn[tap];
+    if (row < 0 || row >= g.inH) continue;
+    const int32_t first = column < 0 ? -column : 0;
+    const int32_t end = g.inW - column < g.tapRun ? g.inW - column : g.tapRun;
+    if (first >= end) continue;
+    const float* from =
+        g.in + ((static_cast<int64_t>(pixel.n) * g.inH + row) * g.inW + column + first) * g.inC;
+    copyRun(from, (tap + first) * g.inC, (end - first) * g.inC, t, tile);
+  }
+}
+
 // Lays the pixels of one tile side by side: tile(chunk, pixel, 16). A chunk is 16 steps of the
 // reduction; the kernel reads them with one pointer and constant displacements.
 void packTile(const Gather& g, GridPixel pixel, int32_t count, int32_t reduction, float* tile) {
@@ -67,21 +94,18 @@ void packTile(const Gather& g, GridPixel pixel, int32_t count, int32_t reduction
     __builtin_memset(tile, 0, sizeof(float) * reduction * kTilePixels);
   }
   for (int32_t t = 0; t < count; ++t, advance(pixel, g)) {
+    if (!wholeChunks) {
+      packRuns(g, pixel, t, tile);
+      continue;
+    }
     for (int32_t tap = 0; tap < g.taps; ++tap) {
       const float* from = source(g, pixel, tap);
-      if (wholeChunks) {
-        float* to = tile + (static_cast<int64_t>(tap) * g.inC / kChunk * kTilePixels + t) * kChunk;
-        for (int32_t c = 0; c < g.inC; c += kChunk, to += kTilePixels * kChunk) {
-          if (from) {
-            __builtin_memcpy(to, from + c, sizeof(float) * kChunk);
-          } else {
-            __builtin_memset(to, 0, sizeof(float) * kChunk);
-          }
-        }
-      } else if (from) {
-        for (int32_t c = 0; c < g.inC; ++c) {
-          const int32_t e = tap * g.inC + c;
-          tile[(e / kChunk * kTilePixels + t) * kChunk + e % kChunk] = from[c];
+      float* to = tile + (static_cast<int64_t>(tap) * g.inC / kChunk * kTilePixels + t) * kChunk;
+      for (int32_t c = 0; c < g.inC; c += kChunk, to += kTilePixels * kChunk) {
+        if (from) {
+          __builtin_memcpy(to, from + c, sizeof(float) * kChunk);
+        } else {
+          __builtin_memset(to, 0, sizeof(float) * kChunk);
         }
       }
     }

@@ -18,6 +18,8 @@ struct Gather {
   int32_t inStride, taps;
   const int32_t* tapRow;
   const int32_t* tapColumn;
+  // So many taps in a row read neighbouring columns: their channels lie side by side.
+  int32_t tapRun;
   // (outC/kPanel, reduction, kPanel), see packWeights.
   const float* packed;
 };

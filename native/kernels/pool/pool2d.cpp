@@ -87,15 +87,28 @@ void maxPool2dBackward(Arguments a, Pool* pool) {
   const PoolShape p = readPoolShape(a);
   clearImages(pool, p, dx);
   eachWindow(pool, p, [&](int32_t n, const Window& window, int64_t out) {
-    for (int32_t c = 0; c < p.C; ++c) {
-      int64_t largest = at(p, n, window.top, window.left) + c;
+    for (int32_t c = 0; c < p.C; c += kWidth) {
+      const int32_t lanes = p.C - c < kWidth ? p.C - c : kWidth;
+      Vector best = loadLanes(x + at(p, n, window.top, window.left) + c, lanes);
+      IntVector largest = {};  // the position in the window, by channel
+      int32_t position = 0;
       for (int32_t h = window.top; h < window.bottom; ++h) {
-        for (int32_t w = window.left; w < window.right; ++w) {
-          const int64_t i = at(p, n, h, w) + c;
-          if (x[i] > x[largest] || x[i] != x[i]) largest = i;
+        for (int32_t w = window.left; w < window.right; ++w, ++position) {
+          const Vector value = loadLanes(x + at(p, n, h, w) + c, lanes);
+          const IntVector larger = (value > best) | (value != value);
+          best = larger ? value : best;
+          largest = larger ? IntVector{} + position : largest;
         }
       }
-      dx[largest] += dy[out + c];
+      const Vector gradient = loadLanes(dy + out + c, lanes);
+      position = 0;
+      for (int32_t h = window.top; h < window.bottom; ++h) {
+        for (int32_t w = window.left; w < window.right; ++w, ++position) {
+          float* to = dx + at(p, n, h, w) + c;
+          const Vector here = largest == position ? gradient : Vector{};
+          storeLanes(to, loadLanes(to, lanes) + here, lanes);
+        }
+      }
     }
   });
 }
