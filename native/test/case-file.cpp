@@ -101,7 +101,7 @@ bool isSound(const Case& recorded) {
   }
   for (const Step& step : recorded.steps) {
     const int64_t length = static_cast<int64_t>(step.program.size());
-    if (!programIsValid(step.program.data(), length)) return false;
+    if (programSteps(step.program.data(), length) != 1) return false;
     for (const Region& region : step.regions) {
       if (!fits(region.offset, region.bytes)) return false;
     }

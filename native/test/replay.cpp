@@ -82,7 +82,7 @@ void runSteps(const Case& recorded, const InstructionSet& set, char* arena, Owne
   for (const Step& step : recorded.steps) {
     for (const Region& region : step.regions) plusx::allow(arena + region.offset, region.bytes);
     plusx::runProgram(set.table(), step.program.data(), static_cast<int64_t>(step.program.size()),
-                      arena, pool.get());
+                      arena, pool.get(), nullptr);
     plusx::forbid(arena, recorded.arenaBytes);
   }
   plusx::allow(arena, recorded.arenaBytes);

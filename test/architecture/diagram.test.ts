@@ -1,6 +1,7 @@
 /** Holds docs/architecture.md true: the drawing of the rooms, the quoted lines, the figures. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { kernelCapabilities } from '../../src/backend/program.js';
 import { imagenet } from '../../src/data/transforms.js';
 import { byteLength } from '../../src/graph/graph.js';
 import { printGraph } from '../../src/graph/print.js';
@@ -58,7 +59,7 @@ describe('the step that is followed through', () => {
     normalization: imagenet,
     optimizer: sgd({ lr: 0.01 }),
   });
-  const plan = compilePlan(graph, { convAlgorithms: ['gemm'] });
+  const plan = compilePlan(graph, kernelCapabilities);
 
   test('is quoted as the program prints it', () => {
     const printed = new Set((printGraph(graph) + printPlan(plan)).split('\n'));
