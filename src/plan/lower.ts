@@ -39,7 +39,7 @@ export const lowerTable: { readonly [Op in LoweredOp]: Lower<Op> } = {
     x: context.inputs[0]!,
     weight: context.inputs[1]!,
     y: context.outputs[0]!,
-    prologue: prologue(context),
+    ...prologue(context),
     statistics: context.outputs[1] ?? null,
     ...convolution(context),
   }),
@@ -55,7 +55,7 @@ export const lowerTable: { readonly [Op in LoweredOp]: Lower<Op> } = {
     x: context.inputs[0]!,
     dy: context.inputs[1]!,
     dweight: context.outputs[0]!,
-    prologue: prologue(context),
+    ...prologue(context),
     ...convolution(context),
   }),
   matmul: ({ inputs: [a, b], outputs: [y], attributes }) => ({
@@ -209,7 +209,7 @@ export const lowerTable: { readonly [Op in LoweredOp]: Lower<Op> } = {
 
 /** A scale and a shift behind the two tensors that every pass has. */
 function prologue({ inputs: [, , scale, shift] }: { readonly inputs: readonly Slot[] }) {
-  return scale && shift ? { scale, shift } : null;
+  return { scale: scale ?? null, shift: shift ?? null };
 }
 
 function convolution<Op extends 'conv2d' | 'conv2dBackwardInput' | 'conv2dBackwardWeight'>(

@@ -47,9 +47,9 @@ interface ConvAttributes {
 }
 
 /** x becomes relu(x·scale + shift) as it is loaded; what lies outside the image stays zero. */
-export interface Prologue {
-  readonly scale: Slot; // (C)
-  readonly shift: Slot; // (C)
+interface Prologue {
+  readonly scale: Slot | null; // (C)
+  readonly shift: Slot | null; // (C)
 }
 
 interface Window {
@@ -74,10 +74,10 @@ export type Step =
       readonly x: Slot; // (N, H, W, C)
       readonly weight: Slot; // (K, R, S, C)
       readonly y: Slot; // (N, OH, OW, K)
-      readonly prologue: Prologue | null;
       /** Count, mean and sum of squared deviations of y for each block of outputs and channel. */
       readonly statistics: Slot | null; // (blocks, 3, K)
-    } & ConvAttributes)
+    } & Prologue &
+      ConvAttributes)
   | ({
       readonly kind: 'conv2dBackwardInput';
       readonly dy: Slot; // (N, OH, OW, K)
@@ -89,8 +89,8 @@ export type Step =
       readonly x: Slot; // (N, H, W, C)
       readonly dy: Slot; // (N, OH, OW, K)
       readonly dweight: Slot; // (K, R, S, C)
-      readonly prologue: Prologue | null;
-    } & ConvAttributes)
+    } & Prologue &
+      ConvAttributes)
   /** y = a·b, either read transposed: a is (M, K) or (K, M), b is (K, N) or (N, K). */
   | {
       readonly kind: 'matmul';

@@ -12,8 +12,8 @@ import { fillPlan } from './plans.js';
 
 interface Sample<Kind extends StepKind> {
   readonly step: Omit<StepOf<Kind>, 'kind'>;
-  /** What C++ calls what a step has only in its shapes or a level deeper. */
-  readonly sizes?: Readonly<Record<string, number | Slot>>;
+  /** What C++ calls the numbers that a step has only in its shapes. */
+  readonly sizes?: Readonly<Record<string, number>>;
 }
 
 /** No two alike, so that no two can change places unseen. */
@@ -58,19 +58,19 @@ const samples: { readonly [Kind in StepKind]: Sample<Kind> } = {
       x: image(101),
       weight: filter(102),
       y: output(103),
-      prologue,
+      ...prologue,
       statistics: slot(104, 53, 3, K),
       ...convolution,
     },
-    sizes: { ...convolutionSizes, ...prologue },
+    sizes: convolutionSizes,
   },
   conv2dBackwardInput: {
     step: { dy: output(101), weight: filter(102), dx: image(103), ...convolution },
     sizes: convolutionSizes,
   },
   conv2dBackwardWeight: {
-    step: { x: image(101), dy: output(102), dweight: filter(103), prologue, ...convolution },
-    sizes: { ...convolutionSizes, ...prologue },
+    step: { x: image(101), dy: output(102), dweight: filter(103), ...prologue, ...convolution },
+    sizes: convolutionSizes,
   },
   matmul: {
     step: {

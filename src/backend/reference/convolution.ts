@@ -1,5 +1,5 @@
 /** Convolution and its gradients as seven nested loops, and the product of matrices. */
-import type { Prologue, Slot } from '../../plan/plan.js';
+import type { Slot } from '../../plan/plan.js';
 import type { Arena } from './index.js';
 import { writeStatistics } from './normalization.js';
 import type { StepTable } from './steps.js';
@@ -50,11 +50,14 @@ function eachTap(
   }
 }
 
-/** x, or what its prologue makes of it. */
-function activated(x: Slot, prologue: Prologue | null, arena: Arena): Float32Array {
-  const values = arena.f32(x);
-  if (!prologue) return values;
-  const [scale, shift] = [arena.f32(prologue.scale), arena.f32(prologue.shift)];
+/** x, or relu(x·scale + shift). */
+function activated(
+  step: { readonly x: Slot; readonly scale: Slot | null; readonly shift: Slot | null },
+  arena: Arena,
+): Float32Array {
+  const values = arena.f32(step.x);
+  if (!step.scale || !step.shift) return values;
+  const [scale, shift] = [arena.f32(step.scale), arena.f32(step.shift)];
   const C = scale.length;
   return values.map((value, i) => {
     const y = value * scale[i % C]! + shift[i % C]!;
@@ -68,7 +71,7 @@ export const convolutionSteps: StepTable<
   conv2d(step, arena) {
     const sizes = sizesOf(step.x, step.y, step.weight);
     const { C, K, R, S } = sizes;
-    const x = activated(step.x, step.prologue, arena);
+    const x = activated(step, arena);
     const weight = arena.f32(step.weight);
     const y = arena.f32(step.y);
     const sums = new Float64Array(y.length);
@@ -104,7 +107,7 @@ export const convolutionSteps: StepTable<
   conv2dBackwardWeight(step, arena) {
     const sizes = sizesOf(step.x, step.dy, step.dweight);
     const { C, K, R, S } = sizes;
-    const x = activated(step.x, step.prologue, arena);
+    const x = activated(step, arena);
     const dy = arena.f32(step.dy);
     const dweight = arena.f32(step.dweight);
     const sums = new Float64Array(dweight.length);
