@@ -67,8 +67,8 @@ test('a step is named by the tensor that it computes', () => {
   assert.equal(field('conv2d'), 'y');
   assert.equal(field('conv2dBackwardInput'), 'dx');
   assert.equal(field('conv2dBackwardWeight'), 'dweight');
-  assert.equal(field('batchNorm'), 'y');
-  assert.equal(field('batchNormBackward'), 'dx');
+  assert.equal(field('scaleShift'), 'y');
+  assert.equal(field('batchNormBackwardInput'), 'dx');
   assert.equal(field('softmaxCrossEntropy'), 'loss');
   assert.equal(field('softmaxCrossEntropyBackward'), 'dlogits');
   assert.equal(field('sumToChannels'), 'dbias');

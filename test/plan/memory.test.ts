@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { kernelCapabilities } from '../../src/backend/program.js';
 import { resnet18 } from '../../src/models/resnet.js';
 import { compilePlan } from '../../src/plan/compile.js';
 import { placeBuffers, type Buffer } from '../../src/plan/memory.js';
-import { slotAlignment, type Plan, type Slot } from '../../src/plan/plan.js';
+import { slotAlignment, type Plan, type Slot, type StepKind } from '../../src/plan/plan.js';
 import { byteLength } from '../../src/graph/graph.js';
 import { adamW, sgd } from '../../src/train/optimizers.js';
 import { trainingGraph } from '../../src/train/training-graph.js';
@@ -37,7 +38,13 @@ test('a small buffer fills the gap that a dead one left', () => {
 });
 
 /** The slots that a step writes by name; all others it reads. */
-const written = new Set(['y', 'dx', 'dweight', 'dbias', 'mean', 'invStd', 'loss', 'dlogits']);
+function writes(kind: StepKind, name: string): boolean {
+  const always = ['dx', 'dweight', 'dbias', 'factors', 'statistics', 'loss', 'dlogits'];
+  if (always.includes(name)) return true;
+  if (name === 'y') return kind !== 'reluBackward';
+  const ofChannels = ['scale', 'shift', 'mean', 'invStd'];
+  return ['batchNormStatistics', 'batchNormFold'].includes(kind) && ofChannels.includes(name);
+}
 
 function slotsIn(step: Plan['steps'][number]): [string, Slot][] {
   return Object.entries(step as object).filter(
@@ -54,6 +61,7 @@ for (const optimizer of optimizers) {
       const options = { batchSize: 4, imageSize: 64, normalization, optimizer };
       const graph = trainingGraph(resnet18({ stem, classes: 3 }), options);
       assertNothingOverwritten(compilePlan(graph, { convAlgorithms: ['gemm'] }));
+      assertNothingOverwritten(compilePlan(graph, kernelCapabilities));
     });
   }
 }
@@ -81,7 +89,7 @@ function assertNothingOverwritten(plan: Plan): void {
   for (const [name, slot] of Object.entries(plan.inputs)) write(slot, `input ${name}`);
   plan.steps.forEach((step, i) => {
     const slots = slotsIn(step);
-    const outputs = slots.filter(([name]) => written.has(name) && !readsOwn(step.kind, name));
+    const outputs = slots.filter(([name]) => writes(step.kind, name));
     for (const [name, slot] of slots) {
       if (name !== 'workspace' && !outputs.some(([output]) => output === name)) {
         read(slot, `step ${i} ${step.kind} ${name}`);
@@ -93,12 +101,4 @@ function assertNothingOverwritten(plan: Plan): void {
     for (const [name, slot] of outputs) write(slot, `step ${i} ${name}`);
   });
   for (const [name, slot] of Object.entries(plan.outputs)) read(slot, `output ${name}`);
-}
-
-/** Backward steps read a `y` or a `mean` that a forward step has written. */
-function readsOwn(kind: string, name: string): boolean {
-  return (
-    (kind === 'reluBackward' && name === 'y') ||
-    (kind === 'batchNormBackward' && (name === 'mean' || name === 'invStd'))
-  );
 }
