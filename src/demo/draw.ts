@@ -36,9 +36,10 @@ export const demoRecipe = {
   imageSize: 64,
   epochs: 6,
   batchSize: 16,
-  lr: 0.02,
+  lr: 0.01,
   momentum: 0.9,
   schedule: 'cosine',
+  warmupEpochs: 1,
   seed: 0,
 } as const;
 
