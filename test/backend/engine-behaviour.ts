@@ -4,7 +4,8 @@ import { execFile } from 'node:child_process';
 import test from 'node:test';
 import { promisify } from 'node:util';
 import type { Backend } from '../../src/backend/backend.js';
-import { convolutionInputs, convolutionsPlan, fillPlan, sumPlan } from './plans.js';
+import type { Plan } from '../../src/plan/plan.js';
+import { convolutionInputs, convolutionsPlan, fillPlan, imagesPlan, sumPlan } from './plans.js';
 
 export interface EngineUnderTest {
   readonly open: (options: { readonly threads: number }) => Promise<Backend>;
@@ -37,6 +38,29 @@ export function testEngine({ open, module, name, skip }: EngineUnderTest): void 
       const figures = `${ticks.length} ticks, the longest pause ${longest} ms of ${length} ms`;
       assert.ok(longest < length / 3 && ticks.length > length / 50, figures);
       break;
+    }
+    await backend.dispose();
+  });
+
+  test('an output too large for the caches is the same, image by image', { skip }, async () => {
+    const backend = await open({ threads: 2 });
+    // 34.6 MB of output: from 32 MiB on it is stored past them.
+    const images = 66;
+    const [values, outputs] = [64 * 64 * 16, 64 * 64 * 32];
+    const wave = (count: number) => Float32Array.from({ length: count }, (_, i) => Math.sin(i));
+    const [x, weight] = [wave(images * values), wave(32 * 9 * 16)];
+    const run = async (plan: Plan, part: Float32Array) => {
+      const executable = await backend.compile(plan);
+      await executable.run({ x: part, weight });
+      const y = (await executable.read(plan.outputs.y!)) as Float32Array;
+      await executable.dispose();
+      return y;
+    };
+    const all = await run(imagesPlan(images), x);
+    for (const image of [0, 31, images - 1]) {
+      const alone = await run(imagesPlan(1), x.slice(image * values, (image + 1) * values));
+      assert.ok(alone.some((value) => value !== 0));
+      assert.deepEqual(all.slice(image * outputs, (image + 1) * outputs), alone);
     }
     await backend.dispose();
   });

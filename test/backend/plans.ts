@@ -43,3 +43,13 @@ export const convolutionInputs = {
   x: new Float32Array(4 * 64 * 64 * 64),
   weight: new Float32Array(64 * 9 * 64),
 };
+
+/** One 3×3 convolution of `images` 64×64 images, 16 to 32 channels, by Winograd. */
+export function imagesPlan(images: number): Plan {
+  const builder = new GraphBuilder();
+  const x = builder.input('x', { shape: [images, 64, 64, 16], dtype: 'f32' });
+  const weight = builder.input('weight', { shape: [32, 3, 3, 16], dtype: 'f32' });
+  const window = { stride: 1, padding: 1 };
+  builder.output('y', emitInto(builder, () => '')('conv2d', [x, weight], window)[0]!);
+  return compilePlan(builder.build(), { convAlgorithms: ['winograd', 'gemm'], convInOrder: true });
+}

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import type { Backend } from '../../src/backend/backend.js';
 import { compilePlan } from '../../src/plan/compile.js';
-import type { StepCase } from './step-cases.js';
+import type { StepCase } from './step-case.js';
 
 /** All outputs, and all state entries as the run leaves them, by name. */
 export async function runCase(

@@ -12,7 +12,8 @@ import { sgd } from '../../../src/train/optimizers.js';
 import { trainingGraph } from '../../../src/train/training-graph.js';
 import { noiseBatch, smallResNet, smallSessionOptions } from '../../train/small-resnet.js';
 import { runCase, toleranceOf } from '../run-case.js';
-import { stepCases, type StepCase } from '../step-cases.js';
+import type { StepCase } from '../step-case.js';
+import { stepCases } from '../step-cases.js';
 import type { RecordedCase } from './case-file.js';
 import { regionsOf, spreadSlots } from './spread-slots.js';
 

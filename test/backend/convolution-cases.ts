@@ -1,0 +1,153 @@
+/**
+ * Convolutions in every algorithm, in sizes that straddle vectors, tiles and blocks, and with what the
+ * planner fuses into them.
+ */
+import type { TensorData } from '../../src/backend/backend.js';
+import { allocateLike } from '../../src/backend/transfer.js';
+import { GraphBuilder } from '../../src/graph/builder.js';
+import { elementCount } from '../../src/graph/graph.js';
+import { emitInto } from '../../src/ops/emit.js';
+import { Random } from '../../src/random/philox.js';
+import { describe, positive, signed, type Drawn, type StepCase } from './step-case.js';
+
+type Convolution = readonly [
+  ...[N: number, H: number, W: number, C: number, K: number],
+  ...[R: number, stride: number, padding: number],
+];
+
+/** R = S. */
+const convolutions: readonly Convolution[] = [
+  [1, 1, 1, 1, 1, 1, 1, 0],
+  [1, 1, 1, 17, 33, 3, 1, 1],
+  [2, 5, 7, 3, 16, 3, 1, 1],
+  [1, 5, 7, 15, 17, 3, 2, 1],
+  [3, 6, 5, 16, 15, 1, 2, 0],
+  [2, 9, 11, 3, 31, 7, 2, 3],
+  [2, 8, 8, 32, 64, 3, 1, 1],
+  [1, 7, 7, 64, 33, 3, 2, 0],
+  [1, 70, 70, 2, 3, 3, 1, 1],
+];
+
+/** Tiles that are whole, cut off and alone; paddings; blocks, partial sums and splits of channels. */
+const winogradConvolutions: readonly Convolution[] = [
+  [1, 1, 1, 1, 1, 3, 1, 1],
+  [1, 4, 4, 16, 32, 3, 1, 1],
+  [2, 5, 7, 3, 17, 3, 1, 1],
+  [1, 6, 9, 15, 33, 3, 1, 0],
+  [1, 6, 5, 17, 1, 3, 1, 2],
+  [3, 29, 26, 33, 16, 3, 1, 1],
+  [1, 9, 8, 130, 257, 3, 1, 1],
+];
+
+/** Rounding errors of F(4×4, 3×3) beside those of a plain sum: 8.6e-7 and 1.1e-7 at 64 channels. */
+const winogradError = 8;
+
+export function convolutionCases(): StepCase[] {
+  return [
+    ...convolutions.flatMap((sizes) => casesOfConvolution(sizes)),
+    ...winogradConvolutions.flatMap((sizes) =>
+      casesOfConvolution(sizes).map((stepCase) => ({
+        ...stepCase,
+        title: `${stepCase.title}, Winograd`,
+        reduction: winogradError * stepCase.reduction,
+        capabilities: { convInOrder: true },
+      })),
+    ),
+  ];
+}
+
+/** N, H, W, C, K: blocks of tiles that are whole, cut off, and several. */
+const fusedConvolutions = [
+  [1, 4, 4, 16, 32],
+  [2, 5, 7, 3, 17],
+  [3, 29, 26, 33, 16],
+] as const;
+
+/** What a convolution computes as it loads and as it stores. */
+export function fusedCases(): StepCase[] {
+  const capabilities = { convInOrder: true };
+  return fusedConvolutions.flatMap(([N, H, W, C, K]) => {
+    const sizes = `${N}×${H}×${W}×${C} to ${K}`;
+    const window = { stride: 1, padding: 1 };
+    const [x, dy, weight] = [signed(N, H, W, C), signed(N, H, W, K), signed(K, 3, 3, C)];
+    const prologue = [signed(C), signed(C)];
+    const cases = [
+      describe({
+        op: 'conv2d',
+        sizes: `${sizes} with a prologue`,
+        inputs: [x, weight, ...prologue],
+        attributes: window,
+        reduction: winogradError * 9 * C,
+      }),
+      describe({
+        op: 'conv2dBackwardWeight',
+        sizes: `${sizes} with a prologue`,
+        inputs: [x, dy, ...prologue],
+        attributes: { ...window, kernelHeight: 3, kernelWidth: 3 },
+        reduction: winogradError * N * H * W,
+      }),
+      convolutionAndNorm([N, H, W, C, K]),
+    ];
+    return cases.map((stepCase) => ({ ...stepCase, capabilities }));
+  });
+}
+
+/** Its statistics come out of the convolution where the backend joins them. */
+function convolutionAndNorm([N, H, W, C, K]: readonly [number, number, number, number, number]) {
+  const builder = new GraphBuilder();
+  const emit = emitInto(builder, () => 'case');
+  const data = new Map<string, TensorData>();
+  const random = new Random(1, 'bench', C);
+  const tensor = (role: 'input' | 'state', name: string, { shape, dtype, draw }: Drawn) => {
+    data.set(
+      name,
+      allocateLike(dtype, elementCount(shape)).map(() => draw(random)),
+    );
+    return builder[role](name, { shape, dtype });
+  };
+  const x = tensor('input', 'x', signed(N, H, W, C));
+  const weight = tensor('input', 'weight', signed(K, 3, 3, C));
+  const y = emit('conv2d', [x, weight], { stride: 1, padding: 1 })[0]!;
+  const vectors = ['gamma', 'beta'].map((name) => tensor('input', name, signed(K)));
+  const mean = tensor('state', 'mean', signed(K));
+  const variance = tensor('state', 'variance', positive(K));
+  const attributes = { momentum: 0.1, eps: 1e-5 };
+  const outputs = emit('batchNorm', [y, ...vectors, mean, variance], attributes);
+  outputs.slice(0, 3).forEach((value, i) => builder.output(`output${i}`, value));
+  builder.update('mean', outputs[3]!);
+  builder.update('variance', outputs[4]!);
+  const title = `conv2d and batchNorm, ${N}×${H}×${W}×${C} to ${K}`;
+  return { title, graph: builder.build(), data, reduction: winogradError * (9 * C + N * H * W) };
+}
+
+function casesOfConvolution([N, H, W, C, K, R, stride, padding]: Convolution): StepCase[] {
+  const positions = (size: number) => Math.floor((size + 2 * padding - R) / stride) + 1;
+  const [OH, OW] = [positions(H), positions(W)];
+  const sizes = `${N}×${H}×${W}×${C} to ${K}, ${R}×${R}, stride ${stride}, padding ${padding}`;
+  const x = signed(N, H, W, C);
+  const weight = signed(K, R, R, C);
+  const dy = signed(N, OH, OW, K);
+  return [
+    describe({
+      op: 'conv2d',
+      sizes,
+      inputs: [x, weight],
+      attributes: { stride, padding },
+      reduction: R * R * C,
+    }),
+    describe({
+      op: 'conv2dBackwardInput',
+      sizes,
+      inputs: [dy, weight],
+      attributes: { stride, padding, inputHeight: H, inputWidth: W },
+      reduction: R * R * K,
+    }),
+    describe({
+      op: 'conv2dBackwardWeight',
+      sizes,
+      inputs: [x, dy],
+      attributes: { stride, padding, kernelHeight: R, kernelWidth: R },
+      reduction: N * OH * OW,
+    }),
+  ];
+}
