@@ -10,6 +10,8 @@ export {
   BatchNorm2d,
   conv2d,
   Conv2d,
+  dropout,
+  Dropout,
   linear,
   Linear,
   sequential,
@@ -19,12 +21,19 @@ export {
   type Layer,
 } from './nn/layers.js';
 export {
+  adaptiveAvgPool2d,
   avgPool2d,
   crossEntropy,
   flatten,
   globalAvgPool2d,
+  identityShortcut,
   maxPool2d,
   relu,
+  scaleChannels,
+  sigmoid,
+  type AvgPool2dOptions,
+  type DropoutOptions,
+  type IdentityShortcutOptions,
   type Pool2dOptions,
 } from './nn/functional.js';
 

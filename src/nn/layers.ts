@@ -1,5 +1,6 @@
 /** Layers: modules with parameters, and the container of layers in a row. */
 import { PlusxError } from '../errors.js';
+import { dropout as dropped, type DropoutOptions } from './functional.js';
 import { Module } from './module.js';
 import { ones, pytorchDefault, zeros, type Initialiser } from './init.js';
 import { Parameter } from './parameter.js';
@@ -12,6 +13,8 @@ export interface Conv2dOptions {
   readonly stride?: number;
   /** Zeros on every side. Default 0. */
   readonly padding?: number;
+  /** Groups of channels that do not see each other; divides both counts of channels. Default 1. */
+  readonly groups?: number;
   /** Default true, as in PyTorch; before batch-norm it is useless. */
   readonly bias?: boolean;
   /** Default: PyTorch's, Kaiming uniform with a = √5. */
@@ -19,7 +22,7 @@ export interface Conv2dOptions {
 }
 
 export class Conv2d extends Module {
-  readonly weight: Parameter; // (K, R, S, C)
+  readonly weight: Parameter; // (K, R, S, C/groups)
   readonly bias: Parameter | undefined; // (K)
 
   constructor(
@@ -28,23 +31,31 @@ export class Conv2d extends Module {
     private readonly options: Conv2dOptions,
   ) {
     super();
-    const { kernelSize, stride = 1, padding = 0, bias = true } = options;
-    expectCounts('conv2d', { inChannels, outChannels, kernelSize, stride });
+    const { kernelSize, stride = 1, padding = 0, groups = 1, bias = true } = options;
+    expectCounts('conv2d', { inChannels, outChannels, kernelSize, stride, groups });
+    if (inChannels % groups !== 0 || outChannels % groups !== 0) {
+      const wanted = `a divisor of ${inChannels} input and ${outChannels} output channels`;
+      throw invalid('conv2d', 'groups', wanted, groups);
+    }
     if (!Number.isInteger(padding) || padding < 0) {
       throw invalid('conv2d', 'padding', 'a whole number of at least 0', padding);
     }
-    const fanIn = inChannels * kernelSize * kernelSize;
+    const fanIn = (inChannels / groups) * kernelSize * kernelSize;
     this.weight = new Parameter({
-      shape: [outChannels, kernelSize, kernelSize, inChannels],
+      shape: [outChannels, kernelSize, kernelSize, inChannels / groups],
       init: options.init ?? pytorchDefault(fanIn),
     });
     if (bias) this.bias = new Parameter({ shape: [outChannels], init: pytorchDefault(fanIn) });
   }
 
   override forward(x: Tensor): Tensor {
-    const { stride = 1, padding = 0 } = this.options;
+    const { stride = 1, padding = 0, groups = 1 } = this.options;
     const { trace } = x;
-    const y = trace.emitOne('conv2d', [x, trace.use(this.weight)], { stride, padding });
+    const y = trace.emitOne('conv2d', [x, trace.use(this.weight)], {
+      stride,
+      padding,
+      ...(groups === 1 ? {} : { groups }),
+    });
     return this.bias ? trace.emitOne('addBias', [y, trace.use(this.bias)], {}) : y;
   }
 }
@@ -114,6 +125,19 @@ export class Linear extends Module {
   }
 }
 
+/** Inverted dropout: see `dropout` in functional.ts. It has no parameters, and a place in a row. */
+export class Dropout extends Module {
+  constructor(private readonly options: DropoutOptions = {}) {
+    super();
+    const { p = 0.5 } = options;
+    if (!(p >= 0 && p < 1)) throw invalid('dropout', 'p', 'at least 0 and below 1', p);
+  }
+
+  override forward(x: Tensor): Tensor {
+    return dropped(x, this.options);
+  }
+}
+
 /** A module, or a function without parameters such as `relu`. */
 export type Layer = Module | ((x: Tensor) => Tensor);
 
@@ -142,6 +166,8 @@ export const batchNorm2d = (channels: number, options?: BatchNorm2dOptions) =>
 
 export const linear = (inFeatures: number, outFeatures: number, options?: { bias?: boolean }) =>
   new Linear(inFeatures, outFeatures, options);
+
+export const dropout = (options?: DropoutOptions) => new Dropout(options);
 
 export const sequential = (...layers: Layer[]) => new Sequential(layers);
 
