@@ -171,6 +171,21 @@ export {
   type Checkpoint,
 } from './train/checkpoint.js';
 
+export { importWeights, type ImportOptions, type ImportReport } from './train/import-weights.js';
+export {
+  expectMatch,
+  matchWeights,
+  type ShapeMismatch,
+  type WeightMatch,
+} from './train/match-weights.js';
+export {
+  readWeights,
+  type WeightFormat,
+  type WeightOptions,
+  type Weights,
+} from './formats/weights.js';
+export { inspectWeights, type FileReport, type TensorReport } from './formats/inspect.js';
+
 // Engines
 export {
   instructionSets,

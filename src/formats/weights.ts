@@ -4,7 +4,7 @@
  */
 import { PlusxError } from '../errors.js';
 import { withFile, type ByteSource } from './byte-source.js';
-import { elementBytes, isFloat, toFloat32, type DType, type TensorData } from './dtype.js';
+import { isFloat, toFloat32, type DType, type TensorData } from './dtype.js';
 import { MemoryBudget, quoted } from './limits.js';
 import { numpyElements } from './pickle/numpy.js';
 import { NumpyArray, type TorchTensor } from './pickle/values.js';
@@ -196,6 +196,11 @@ const strangers: readonly (readonly [RegExp, string, string])[] = [
     'fetch it with: git lfs pull',
   ],
   [/^\s*<(!doctype|html)/i, 'is a web page, not the file itself', 'download it again'],
+  [
+    /^\x08[\x01-\x20]\x12/,
+    'is an ONNX model, which plusx writes and does not read',
+    'name the checkpoint that it was made from',
+  ],
   [/^\x1f\x8b/, 'is compressed with gzip', 'unpack it first: gunzip'],
   [/^\x89HDF/, 'is an HDF5 file (Keras)', 'convert it to safetensors where it was written'],
   [
@@ -236,7 +241,3 @@ function noWeights(file: string, tensors: ReadonlyMap<string, StoredTensor>): Pl
     { file },
   );
 }
-
-/** Bytes of a tensor in its file. */
-export const storedBytes = ({ dtype, shape }: StoredTensor): number =>
-  shape.reduce((a, b) => a * b, elementBytes(dtype));
