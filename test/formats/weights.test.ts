@@ -8,6 +8,7 @@ import { memorySource } from '../../src/formats/byte-source.js';
 import { isFloat, toFloat32 } from '../../src/formats/dtype.js';
 import { inspectWeights } from '../../src/formats/inspect.js';
 import { Dict, NumpyArray } from '../../src/formats/pickle/values.js';
+import { encodeSafetensors, type SafeTensor } from '../../src/formats/safetensors.js';
 import { readPickle } from '../../src/formats/torch/legacy.js';
 import { readWeights, readWeightsFrom, withWeights } from '../../src/formats/weights.js';
 import { packageRoot } from '../../src/package-root.js';
@@ -67,6 +68,19 @@ test('weights are float32, counters are passed over', async () => {
   assert.ok(!state.has('num_batches_tracked') && !state.has('bool'));
   assert.deepEqual(state.get('double')!.data, Float32Array.of(0.1, Infinity, -0));
   assert.deepEqual(state.get('shared.b')!.shape, [4, 5]);
+});
+
+test('halves in a safetensors file become float32', async () => {
+  const tensors = new Map<string, SafeTensor>([
+    ['half', { dtype: 'F16', shape: [2], data: Uint16Array.of(0x3c00, 0xfbff) }],
+    ['bfloat16', { dtype: 'BF16', shape: [2], data: Uint16Array.of(0x3f80, 0xc049) }],
+    ['count', { dtype: 'I8', shape: [1], data: Int8Array.of(-1) }],
+  ]);
+  const bytes = Buffer.concat(encodeSafetensors({ tensors, metadata: {} }));
+  const { state } = await readWeightsFrom(memorySource(bytes, 'half.safetensors'));
+  assert.deepEqual([...state.keys()].sort(), ['bfloat16', 'half']);
+  assert.deepEqual(state.get('half')!.data, Float32Array.of(1, -65504));
+  assert.deepEqual(state.get('bfloat16')!.data, Float32Array.of(1, -3.140625));
 });
 
 test('what a file is decides, not what it is called', async () => {
