@@ -44,14 +44,19 @@ const aliases: readonly (readonly [RegExp, string])[] = [
 ];
 
 /**
+ * What no model asks for: the moments in checkpoints of plusx, and PyTorch's counter of batches, which
+ * is a float in files that were converted as a whole.
+ */
+const passedOver = /^optimizer\.|(^|\.)num_batches_tracked$/;
+
+/**
  * Finds each of the model's tensors in a file's. What does not fit is returned, not thrown:
  * `expectMatch` throws it. Throws PlusxError `weights-not-finite` where a tensor that fits holds NaN
  * or infinity.
  */
 export function matchWeights({ file, state: found }: Weights, model: Module): WeightMatch {
   const wanted = model.namedParameters();
-  // Checkpoints of plusx hold the optimizer's moments as well
-  const keys = [...found.keys()].filter((key) => !key.startsWith('optimizer.'));
+  const keys = [...found.keys()].filter((key) => !passedOver.test(key));
   const prefix = bestPrefix(keys, wanted);
   const state: StateDict = new Map();
   const extra: string[] = [];

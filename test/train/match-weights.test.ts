@@ -74,8 +74,9 @@ describe('names', () => {
     expectMatch(found, 'model.pth', 'resnet20');
   });
 
-  test('an optimizer’s moments in a checkpoint of plusx are passed over', () => {
+  test('moments of plusx’s optimizers and counters that are floats are passed over', () => {
     const read = weights((key) => key);
+    read.state.set('bn1.num_batches_tracked', { shape: [], data: Float32Array.of(7) });
     read.state.set('optimizer.velocity.fc.bias', own.get('fc.bias')!);
     expectMatch(matchWeights(read, model), 'model.pth', 'resnet20');
   });
