@@ -19,6 +19,8 @@ export interface Conv2dOptions {
   readonly bias?: boolean;
   /** Default: PyTorch's, Kaiming uniform with a = √5. */
   readonly init?: Initialiser;
+  /** Default: PyTorch's, in the same bounds. */
+  readonly biasInit?: Initialiser;
 }
 
 export class Conv2d extends Module {
@@ -45,7 +47,8 @@ export class Conv2d extends Module {
       shape: [outChannels, kernelSize, kernelSize, inChannels / groups],
       init: options.init ?? pytorchDefault(fanIn),
     });
-    if (bias) this.bias = new Parameter({ shape: [outChannels], init: pytorchDefault(fanIn) });
+    const biasInit = options.biasInit ?? pytorchDefault(fanIn);
+    if (bias) this.bias = new Parameter({ shape: [outChannels], init: biasInit });
   }
 
   override forward(x: Tensor): Tensor {
@@ -65,6 +68,8 @@ export interface BatchNorm2dOptions {
   readonly eps?: number;
   /** Weight of the new batch in the running statistics. Default 0.1. */
   readonly momentum?: number;
+  /** Of the weight. Default: ones. */
+  readonly init?: Initialiser;
 }
 
 /** Batch normalisation over N, H and W (arXiv 1502.03167). */
@@ -81,7 +86,7 @@ export class BatchNorm2d extends Module {
     super();
     expectCounts('batchNorm2d', { channels });
     const shape = [channels];
-    this.weight = new Parameter({ shape, init: ones });
+    this.weight = new Parameter({ shape, init: options.init ?? ones });
     this.bias = new Parameter({ shape, init: zeros });
     this.runningMean = new Parameter({ shape, init: zeros, buffer: true });
     this.runningVar = new Parameter({ shape, init: ones, buffer: true });
@@ -100,6 +105,15 @@ export class BatchNorm2d extends Module {
   }
 }
 
+export interface LinearOptions {
+  /** Default true. */
+  readonly bias?: boolean;
+  /** Default: PyTorch's, Kaiming uniform with a = √5. */
+  readonly init?: Initialiser;
+  /** Default: PyTorch's, in the same bounds. */
+  readonly biasInit?: Initialiser;
+}
+
 /** y = x·weightᵀ + bias for features (N, in). */
 export class Linear extends Module {
   readonly weight: Parameter; // (out, in)
@@ -108,13 +122,14 @@ export class Linear extends Module {
   constructor(
     readonly inFeatures: number,
     readonly outFeatures: number,
-    { bias = true }: { readonly bias?: boolean } = {},
+    options: LinearOptions = {},
   ) {
     super();
     expectCounts('linear', { inFeatures, outFeatures });
-    const init = pytorchDefault(inFeatures);
+    const { bias = true, init = pytorchDefault(inFeatures) } = options;
+    const { biasInit = pytorchDefault(inFeatures) } = options;
     this.weight = new Parameter({ shape: [outFeatures, inFeatures], init });
-    if (bias) this.bias = new Parameter({ shape: [outFeatures], init });
+    if (bias) this.bias = new Parameter({ shape: [outFeatures], init: biasInit });
   }
 
   override forward(x: Tensor): Tensor {
@@ -143,18 +158,18 @@ export type Layer = Module | ((x: Tensor) => Tensor);
 
 /** Layers one after the other; their names are their positions, functions counted. */
 export class Sequential extends Module {
-  private readonly layers: () => readonly Layer[];
-
-  constructor(layers: readonly Layer[]) {
+  constructor(
+    /** In their order, functions too. */
+    readonly layers: readonly Layer[],
+  ) {
     super();
-    this.layers = () => layers;
     layers.forEach((layer, i) => {
       if (layer instanceof Module) Object.assign(this, { [i]: layer });
     });
   }
 
   override forward(x: Tensor): Tensor {
-    return this.layers().reduce((y, layer) => layer(y), x);
+    return this.layers.reduce((y, layer) => layer(y), x);
   }
 }
 
@@ -164,7 +179,7 @@ export const conv2d = (inChannels: number, outChannels: number, options: Conv2dO
 export const batchNorm2d = (channels: number, options?: BatchNorm2dOptions) =>
   new BatchNorm2d(channels, options);
 
-export const linear = (inFeatures: number, outFeatures: number, options?: { bias?: boolean }) =>
+export const linear = (inFeatures: number, outFeatures: number, options?: LinearOptions) =>
   new Linear(inFeatures, outFeatures, options);
 
 export const dropout = (options?: DropoutOptions) => new Dropout(options);

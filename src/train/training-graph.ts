@@ -52,7 +52,9 @@ export function trainingGraph(model: Module, options: TrainingGraphOptions): Gra
   const gradients = differentiate(builder, loss.value, parameters, derivativesInto(builder));
 
   trained.forEach(({ key, value }, i) => {
-    const gradient = gradients[i]!;
+    const gradient = gradients[i];
+    // A part of the network that the loss does not see, as the head behind features: it stays.
+    if (!gradient) return;
     if (options.keepGradients) builder.output(`gradient.${key}`, gradient);
     addUpdate(trace, options.optimizer, key, value, gradient, hyper.value);
   });
