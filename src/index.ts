@@ -110,6 +110,24 @@ export {
   saveWeights,
   type Checkpoint,
 } from './train/checkpoint.js';
+export {
+  exportCheckpoint,
+  exportFormats,
+  type ExportFormat,
+  type ExportOptions,
+  type ExportResult,
+} from './train/export-checkpoint.js';
+export {
+  exportOnnx,
+  type ExportOnnxOptions,
+  type OnnxOptions,
+  type OnnxSummary,
+} from './train/export-onnx.js';
+export {
+  exportPth,
+  exportSafetensors,
+  type ExportWeightsOptions,
+} from './train/export-weights.js';
 
 // Engines
 export {

@@ -1,0 +1,81 @@
+/** A model and its weights as an ONNX file. */
+import type { Normalization } from '../data/transforms.js';
+import { PlusxError } from '../errors.js';
+import { writeFileAtomically } from '../formats/atomic-file.js';
+import { convertToOnnx } from '../formats/onnx/convert.js';
+import { encodeOnnx } from '../formats/onnx/encode.js';
+import { newestOpset } from '../formats/onnx/model.js';
+import type { Module } from '../nn/module.js';
+import { packageRoot } from '../package-root.js';
+import { expectWeights, type StateDict } from './state-dict.js';
+import { evaluationGraph, floatEvaluationGraph } from './training-graph.js';
+
+export interface OnnxOptions {
+  /** Version of ONNX's operators, 13 to 26. Default 26, the newest that onnxruntime 1.30 runs. */
+  readonly opset?: number | undefined;
+  /** Makes each convolution and the batch-norm behind it one convolution. Default true. */
+  readonly foldBatchNorm?: boolean | undefined;
+  /**
+   * Takes bytes (N, S, S, 3), RGB, and normalises them in the graph; resizing and cropping stay
+   * outside. Default false: floats (N, 3, S, S), normalised already.
+   */
+  readonly withPreprocessing?: boolean | undefined;
+}
+
+export interface ExportOnnxOptions extends OnnxOptions {
+  /** S: side of the square images in pixels. */
+  readonly imageSize: number;
+  /** Of the images; needed with `withPreprocessing`. */
+  readonly normalization?: Normalization | undefined;
+  /** Kept in the file beside the graph. */
+  readonly metadata?: Readonly<Record<string, string>>;
+  /** How an image becomes the input, for people. */
+  readonly inputDoc?: string;
+}
+
+export interface OnnxSummary {
+  readonly opset: number;
+  readonly nodes: number;
+  readonly bytes: number;
+}
+
+/**
+ * Writes `model` in evaluation mode as ONNX: input `images`, output `logits` (N, classes), N open.
+ *
+ * Atomic; the same weights give the same bytes. Throws PlusxError `checkpoint-key` and
+ * `checkpoint-shape` where `state` is not the model's, `onnx-op`, `onnx-batch`, `onnx-too-large`
+ * (2 GiB) and `option`.
+ */
+export async function exportOnnx(
+  file: string,
+  model: Module,
+  state: StateDict,
+  options: ExportOnnxOptions,
+): Promise<OnnxSummary> {
+  const { imageSize, normalization, withPreprocessing = false } = options;
+  expectWeights(model, state);
+  // Any number will do: what depends on it is refused.
+  const sizes = { batchSize: 2, imageSize };
+  const graph = withPreprocessing
+    ? evaluationGraph(model, { ...sizes, normalization: expected(normalization) })
+    : floatEvaluationGraph(model, sizes);
+  const onnx = convertToOnnx(graph, state, {
+    opset: options.opset ?? newestOpset,
+    foldBatchNorm: options.foldBatchNorm ?? true,
+    metadata: options.metadata ?? {},
+    producerVersion: packageRoot().version,
+    docStrings: { images: options.inputDoc ?? '', logits: 'before softmax, one a class' },
+  });
+  const parts = encodeOnnx(onnx);
+  await writeFileAtomically(file, parts);
+  const bytes = parts.reduce((sum, { length }) => sum + length, 0);
+  return { opset: onnx.opset, nodes: onnx.graph.nodes.length, bytes };
+}
+
+function expected(normalization: Normalization | undefined): Normalization {
+  if (normalization) return normalization;
+  throw new PlusxError(
+    'option',
+    'withPreprocessing: needs a normalization, whose mean and std enter the graph',
+  );
+}

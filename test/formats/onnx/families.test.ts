@@ -1,0 +1,63 @@
+/** Every family of networks, exported to ONNX, gives plusx's logits in onnxruntime. */
+import assert from 'node:assert/strict';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import type { Backend } from '../../../src/backend/backend.js';
+import { openBackend } from '../../../src/backend/devices.js';
+import { imagenet } from '../../../src/data/transforms.js';
+import { exportOnnx, type OnnxOptions } from '../../../src/train/export-onnx.js';
+import { withFolder } from '../temporary-folder.js';
+import { families, prepare, type Prepared } from './families.js';
+import { logitsOfBytes, logitsOfFloats } from './onnx-runtime.js';
+
+/** Largest difference of logits, as a share of the largest logit. */
+const tolerance = 1e-4;
+
+const variants: readonly (readonly [string, OnnxOptions])[] = [
+  ['batch-norms folded', {}],
+  ['batch-norms kept', { foldBatchNorm: false }],
+  ['bytes in', { withPreprocessing: true }],
+];
+
+let backend: Backend;
+before(async () => {
+  backend = await openBackend();
+});
+after(() => backend.dispose());
+
+for (const family of families) {
+  describe(`${family.name} in onnxruntime`, () => {
+    let prepared: Prepared;
+    before(async () => {
+      prepared = await prepare(family, backend);
+    });
+
+    for (const [title, options] of variants) {
+      test(`gives plusx's logits, ${title}, in batches of 3 and 1`, (context) =>
+        withFolder(async (folder) => {
+          const { model, state, imageSize, images, logits } = prepared;
+          const file = path.join(folder, 'model.onnx');
+          const sizes = { imageSize, normalization: imagenet };
+          await exportOnnx(file, model, state, { ...options, ...sizes });
+          const run = (bytes: Uint8Array) =>
+            options.withPreprocessing
+              ? logitsOfBytes(file, bytes, imageSize)
+              : logitsOfFloats(file, bytes, imageSize, imagenet);
+          const last = images.length / 3;
+          const difference = Math.max(
+            relativeDifference(await run(images), logits),
+            relativeDifference(await run(images.subarray(-last)), logits.slice(-logits.length / 3)),
+          );
+          context.diagnostic(`${family.name}, ${title}: ${difference.toExponential(1)}`);
+          assert.ok(difference <= tolerance, `${difference} of the largest logit`);
+        }));
+    }
+  });
+}
+
+function relativeDifference(found: Float32Array, expected: Float32Array): number {
+  assert.equal(found.length, expected.length);
+  const largest = (numbers: Float32Array) => Math.max(...numbers.map(Math.abs));
+  assert.ok(largest(expected) > 0.01, 'the logits say nothing');
+  return largest(expected.map((value, i) => value - found[i]!)) / largest(expected);
+}
