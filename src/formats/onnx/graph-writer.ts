@@ -152,22 +152,19 @@ export class GraphWriter {
       docString: doc(input),
     }));
     const outputs = Array.from(this.graph.outputs, ([output, value]) => {
-      const name = this.inOrder(value, standardOrder(value), '');
+      const written = this.name(value);
       // An output that only shows another tensor under its own name.
-      if (name !== output) {
-        this.nodes.push({
-          name: this.unique('Identity'),
-          opType: 'Identity',
-          inputs: [name],
-          output,
-          attributes: {},
-          docString: '',
-        });
-      }
-      return { ...this.typed(output, value, standardOrder(value)), docString: doc(output) };
+      if (written !== output) this.show(written, output);
+      return { ...this.typed(output, value, this.order(value)), docString: doc(output) };
     });
     const initializers = [...this.initializers.values()];
     return { name, nodes: this.nodes, initializers, inputs, outputs, values: this.values };
+  }
+
+  private show(written: string, output: string): void {
+    const opType = 'Identity';
+    const name = this.unique(opType);
+    this.nodes.push({ name, opType, inputs: [written], output, attributes: {}, docString: '' });
   }
 
   private entry(value: Value) {

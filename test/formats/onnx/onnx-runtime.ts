@@ -35,7 +35,7 @@ async function run(file: string, images: Tensor): Promise<Float32Array> {
 }
 
 /** (N, S, S, 3) → (N, 3, S, S) */
-function channelsFirst(data: Float32Array, S: number): Float32Array {
+export function channelsFirst(data: Float32Array, S: number): Float32Array {
   const pixels = S * S;
   return data.map((_, i) => {
     const [n, c, p] = [Math.floor(i / (3 * pixels)), Math.floor(i / pixels) % 3, i % pixels];
