@@ -129,8 +129,8 @@ const rows: { readonly [Kind in StepKind]: (step: StepOf<Kind>) => readonly Argu
   add: ({ a, b, y }) => [a, b, y, elementCount(y.shape)],
   maxPool2d: (s) => [s.x, s.y, ...pooling(s.x, s.y, s)],
   maxPool2dBackward: (s) => [s.dy, s.x, s.dx, ...pooling(s.dx, s.dy, s)],
-  avgPool2d: (s) => [s.x, s.y, ...pooling(s.x, s.y, s)],
-  avgPool2dBackward: (s) => [s.dy, s.dx, ...pooling(s.dx, s.dy, s)],
+  avgPool2d: (s) => [s.x, s.y, ...pooling(s.x, s.y, s), Number(s.countIncludePad)],
+  avgPool2dBackward: (s) => [s.dy, s.dx, ...pooling(s.dx, s.dy, s), Number(s.countIncludePad)],
   nhwcToNchw: ({ x, y }) => {
     const [N, H, W, C] = x.shape as [number, number, number, number];
     return [x, y, N, H * W, C];
@@ -172,6 +172,23 @@ const rows: { readonly [Kind in StepKind]: (step: StepOf<Kind>) => readonly Argu
     float(s.eps),
     float(s.weightDecay),
   ],
+  sigmoid: ({ x, y }) => [x, y, elementCount(x.shape)],
+  sigmoidBackward: ({ dy, y, dx }) => [dy, y, dx, elementCount(dy.shape)],
+  scaleChannels: ({ x, s, y }) => [x, s, y, ...imageSizes(x)],
+  scaleChannelsBackward: ({ dy, x, ds }) => [dy, x, ds, ...imageSizes(x)],
+  dropout: ({ x, randomness, y, p, layer }) => [
+    x,
+    randomness,
+    y,
+    elementCount(x.shape),
+    layer,
+    (p * 2 ** 32) | 0,
+    float(1 / (1 - p)),
+  ],
+  identityShortcut: (s) => [s.x, s.y, ...shortcut(s.x, s.y, s.stride)],
+  identityShortcutBackward: (s) => [s.dy, s.dx, ...shortcut(s.dx, s.dy, s.stride)],
+  adaptiveAvgPool2d: ({ x, y }) => [x, y, ...resizing(x, y)],
+  adaptiveAvgPool2dBackward: ({ dy, dx }) => [dy, dx, ...resizing(dx, dy)],
 };
 
 /** What the C++ kernels can, on every instruction set. */
@@ -222,11 +239,12 @@ const maxTaps = 1024;
 const maxReduction = 50_000;
 
 /** The C++ engines' own algorithms, as numbers. */
-const algorithms: readonly ConvAlgorithm[] = ['gemm', 'winograd'];
+const algorithms: readonly ConvAlgorithm[] = ['gemm', 'winograd', 'grouped'];
 
 interface Convolution {
   readonly stride: number;
   readonly padding: number;
+  readonly groups: number;
   readonly algorithm: ConvAlgorithm;
   readonly cut: ConvCut;
 }
@@ -235,20 +253,39 @@ function convolution(x: Slot, y: Slot, weight: Slot, step: Convolution): number[
   const [N, H, W, C] = x.shape as [number, number, number, number];
   const [, OH, OW, K] = y.shape as [number, number, number, number];
   const [, R, S] = weight.shape as [number, number, number, number];
-  if (R * S > maxTaps || R * S * Math.max(C, K) > maxReduction) {
+  const { stride, padding, groups, cut } = step;
+  const channels = Math.max(C, K) / groups;
+  if (R * S > maxTaps || R * S * channels > maxReduction) {
     throw new PlusxError(
       'too-large',
-      `conv2d: a filter of ${R}×${S}×${Math.max(C, K)} is more than this engine computes ` +
+      `conv2d: a filter of ${R}×${S}×${channels} is more than this engine computes ` +
         `(${maxTaps} taps, ${maxReduction} values)`,
     );
   }
-  const { stride, padding, cut } = step;
   const algorithm = algorithms.indexOf(step.algorithm);
   const { partials, blockTiles, blockChannels, splits } = cut;
   return [
     ...[N, H, W, C, K, R, S, OH, OW, stride, padding],
-    ...[algorithm, partials, blockTiles, blockChannels, splits],
+    ...[algorithm, partials, blockTiles, blockChannels, splits, groups],
   ];
+}
+
+/** N, H·W, C */
+function imageSizes({ shape }: Slot): [number, number, number] {
+  const [N, H, W, C] = shape as [number, number, number, number];
+  return [N, H * W, C];
+}
+
+function shortcut(x: Slot, y: Slot, stride: number): number[] {
+  const [N, H, W, C] = x.shape as [number, number, number, number];
+  const [, OH, OW, K] = y.shape as [number, number, number, number];
+  return [N, H, W, C, OH, OW, K, stride, Math.floor((K - C) / 2)];
+}
+
+function resizing(x: Slot, y: Slot): number[] {
+  const [N, H, W, C] = x.shape as [number, number, number, number];
+  const [, OH, OW] = y.shape as [number, number, number, number];
+  return [N, H, W, C, OH, OW];
 }
 
 function pooling(

@@ -1,8 +1,11 @@
 /** Options as the command line writes them: parsed strictly, refused with what was expected. */
-import { Option } from 'commander';
+import { Option, type Command } from 'commander';
 import { closest } from 'fastest-levenshtein';
 import { instructionSets } from '../backend/devices.js';
 import { PlusxError } from '../errors.js';
+import { cifarShortcuts } from '../models/cifar-resnet.js';
+import { modelNames } from '../models/registry.js';
+import { stems, variants } from '../models/resnet.js';
 
 /** A whole number of at least `least`. */
 export function wholeOption(flags: string, description: string, least = 1): Option {
@@ -43,6 +46,22 @@ function invalid(flags: string, expected: string, text: string): PlusxError {
 
 export const jsonOption = () =>
   new Option('--json', 'print one JSON object a line on stdout, everything else on stderr');
+
+export const modelOption = () =>
+  choiceOption('--model <name>', 'network; default resnet18', modelNames);
+
+/** Adds what can be chosen of a network beside its name; `stem` is the default of that option. */
+export function addNetworkOptions(command: Command, stem = "the network's own, conv7x7"): Command {
+  return command
+    .addOption(choiceOption('--stem <name>', `first layers of a ResNet; default ${stem}`, stems))
+    .addOption(
+      choiceOption('--variant <name>', 'of a ResNet: d for its stem and shortcuts', variants),
+    )
+    .addOption(choiceOption('--shortcut <A|B>', "of CIFAR's ResNets; default A", cifarShortcuts))
+    .option('--zero-init-residual', 'let the blocks of a ResNet start as the identity')
+    .option('--squeeze-excitation', 'let the blocks of a ResNet weigh their channels')
+    .addOption(numberOption('--dropout <share>', 'of AlexNet and VGG; default 0.5', 0, 1));
+}
 
 export const deviceOption = () =>
   choiceOption('--device <name>', 'engine to run on; default auto', [

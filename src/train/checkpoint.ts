@@ -11,7 +11,7 @@ import { PlusxError } from '../errors.js';
 import type { AtomicFileSystem } from '../formats/atomic-file.js';
 import type { SafeTensor } from '../formats/safetensors.js';
 import { readSafetensors, writeSafetensors } from '../formats/safetensors-file.js';
-import { stems } from '../models/resnet.js';
+import { networkOptionSchemas, networkOptionsOf, type NetworkOptions } from '../models/options.js';
 import { packageRoot } from '../package-root.js';
 import { trainConfigSchema } from './configure.js';
 import type { StateDict } from './state-dict.js';
@@ -50,7 +50,7 @@ const dataSchema = z.object({
   fingerprint: z.string(),
 });
 
-const modelSchema = z.object({ name: z.string(), stem: z.enum(stems).nullable() });
+const modelSchema = z.object({ name: z.string(), ...networkOptionSchemas });
 
 const classesSchema = z.array(z.string()).min(1);
 
@@ -63,7 +63,8 @@ export interface TrainingRecord {
 }
 
 export interface Checkpoint {
-  readonly model: z.infer<typeof modelSchema>;
+  /** The network's name in the registry, and what was chosen of it. */
+  readonly model: { readonly name: string } & NetworkOptions;
   /** By label. */
   readonly classes: readonly string[];
   readonly preprocessing: Compose;
@@ -119,8 +120,9 @@ export async function loadCheckpoint(file: string): Promise<Checkpoint> {
     );
   }
   const read = <T>(key: string, schema: z.ZodType<T>) => readEntry(file, metadata, key, schema);
+  const model = read('model', modelSchema);
   return {
-    model: read('model', modelSchema),
+    model: { name: model.name, ...networkOptionsOf(model) },
     classes: read('classes', classesSchema),
     preprocessing: readPreprocessing(file, metadata),
     training:

@@ -10,6 +10,7 @@ import { openDataset } from '../data/image-folder.js';
 import { DataLoader } from '../data/loader.js';
 import { standardPreprocessing, type Compose } from '../data/transforms.js';
 import { PlusxError } from '../errors.js';
+import { networkOptionsOf } from '../models/options.js';
 import { createModel } from '../models/registry.js';
 import { optimizerOf } from './configure.js';
 import { noImages } from './metrics.js';
@@ -31,11 +32,14 @@ export async function prepareRun(options: TrainOptions, events: TrainEvents): Pr
   const { classes } = train.folder;
   const data = describeData({ train: train.folder, val: val.folder });
   if (checkpoint) expectSameData(checkpoint, classes, data);
-  const { batchSize, seed, model: name, stem } = config;
+  const { batchSize, seed } = config;
   const loader = new DataLoader(train, { batchSize, shuffle: true, seed });
   const valLoader = new DataLoader(val, { batchSize: Math.min(batchSize, val.length) });
 
-  const model = createModel(name, { classes: classes.length, ...(stem ? { stem } : {}) });
+  const model = createModel(config.model, {
+    ...networkOptionsOf(config),
+    classes: classes.length,
+  });
   const backend = await openDevice(config, events);
   try {
     if (checkpoint) warnOfDevice(checkpoint.training.device, backend, warn);

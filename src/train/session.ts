@@ -9,6 +9,7 @@ import type { Module } from '../nn/module.js';
 import type { Parameter } from '../nn/parameter.js';
 import { compilePlan, layOutState } from '../plan/compile.js';
 import type { Plan, Slot, StateLayout } from '../plan/plan.js';
+import { dropoutWords } from '../random/philox.js';
 import { initialValues } from './initialize.js';
 import { fromFileLayout, missingKey, toFileLayout, type StateDict } from './state-dict.js';
 import { evaluationGraph, trainingGraph } from './training-graph.js';
@@ -20,7 +21,7 @@ import type { ImageFormat, TrainingGraphOptions } from './training-graph.js';
  */
 export type SessionOptions = Omit<TrainingGraphOptions, keyof ImageFormat> &
   (ImageFormat | { readonly transform: Compose }) & {
-    /** Of the weights' initial values. Default 0. */
+    /** Of the weights' initial values and of dropout's masks. Default 0. */
     readonly seed?: number;
   };
 
@@ -49,7 +50,10 @@ export interface Forecast {
 }
 
 export class Session {
-  /** Updates done so far: the time of AdamW's bias corrections. Set it when resuming. */
+  /**
+   * Updates done so far: the time of AdamW's bias corrections and of dropout's masks. Set it when
+   * resuming.
+   */
   stepsTaken = 0;
 
   private readonly trainingExecutables = new Map<number, Promise<Executable>>();
@@ -58,6 +62,7 @@ export class Session {
     private readonly model: Module,
     private readonly backend: Backend,
     private readonly options: TrainingGraphOptions,
+    private readonly seed: number,
     private readonly state: StateLayout,
     private readonly evaluation: Executable,
   ) {}
@@ -73,7 +78,7 @@ export class Session {
     expectWhole('imageSize', options.imageSize);
     const state = layOutState(trainingGraph(model, options));
     const plan = compilePlan(evaluationGraph(model, options), backend.capabilities, state);
-    const session = new Session(model, backend, options, state, await backend.compile(plan));
+    const session = new Session(model, backend, options, seed, state, await backend.compile(plan));
     for (const [key, data] of initialValues(model, seed)) {
       await session.evaluation.write(state.slots[key]!, data);
     }
@@ -97,7 +102,7 @@ export class Session {
   async step(batch: Batch, { lr = this.options.optimizer.lr } = {}): Promise<StepResult> {
     const executable = await this.trainingExecutable(batch.labels.length);
     const { outputs } = executable.plan;
-    await executable.run(this.inputsOf(batch, lr));
+    await executable.run(this.inputsOf(batch, lr, executable.plan));
     this.stepsTaken++;
     const loss = (await executable.read(outputs.loss!)) as Float32Array;
     const logits = (await executable.read(outputs.logits!)) as Float32Array;
@@ -114,7 +119,7 @@ export class Session {
       const { description } = this.backend;
       throw new PlusxError('no-profile', `profile: ${description} does not time its steps`);
     }
-    const seconds = await executable.profile(this.inputsOf(batch, lr));
+    const seconds = await executable.profile(this.inputsOf(batch, lr, executable.plan));
     this.stepsTaken++;
     return seconds;
   }
@@ -217,8 +222,10 @@ export class Session {
     return executable;
   }
 
-  private inputsOf({ images, labels }: Batch, lr: number) {
-    return { images, labels, hyper: this.hyperAt(this.stepsTaken + 1, lr) };
+  private inputsOf({ images, labels }: Batch, lr: number, { inputs }: Plan) {
+    const hyper = this.hyperAt(this.stepsTaken + 1, lr);
+    if (!inputs.randomness) return { images, labels, hyper };
+    return { images, labels, hyper, randomness: dropoutWords(this.seed, this.stepsTaken) };
   }
 
   private hyperAt(time: number, lr: number): Float32Array {

@@ -36,7 +36,7 @@ export const optimizerPrefix = 'optimizer.';
 
 /**
  * Inputs `images` (N,S,S,3) u8, `labels` (N) i32, `hyper` (3): learning rate and AdamW's two bias
- * corrections. Outputs `loss` (1), `logits` (N, classes). Updates every parameter.
+ * corrections; where the model has a dropout, `randomness` (4) i32. Outputs `loss` (1), `logits` (N, classes). Updates every parameter.
  */
 export function trainingGraph(model: Module, options: TrainingGraphOptions): Graph {
   const trace = new Trace(model, { training: true });
@@ -52,7 +52,9 @@ export function trainingGraph(model: Module, options: TrainingGraphOptions): Gra
   const gradients = differentiate(builder, loss.value, parameters, derivativesInto(builder));
 
   trained.forEach(({ key, value }, i) => {
-    const gradient = gradients[i]!;
+    const gradient = gradients[i];
+    // A part of the network that the loss does not see, as the head behind features: it stays.
+    if (!gradient) return;
     if (options.keepGradients) builder.output(`gradient.${key}`, gradient);
     addUpdate(trace, options.optimizer, key, value, gradient, hyper.value);
   });

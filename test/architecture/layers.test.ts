@@ -19,7 +19,7 @@ const below: Readonly<Record<string, readonly string[]>> = {
   ops: ['graph'],
   formats: ['graph', 'ops'],
   plan: ['graph', 'ops'],
-  backend: ['graph', 'ops', 'plan'],
+  backend: ['graph', 'ops', 'plan', 'random'],
   nn: ['graph', 'ops', 'random'],
   models: ['graph', 'ops', 'nn'],
   data: ['random'],
