@@ -62,8 +62,8 @@ async function write(
   if (format === 'pth') await exportPth(file, state, { batches });
   else if (format === 'safetensors') await exportSafetensors(file, state, { batches, metadata });
   else {
-    const { name, stem } = model;
-    const module = createModel(name, { classes: classes.length, ...(stem ? { stem } : {}) });
+    const { name, ...networkOptions } = model;
+    const module = createModel(name, { ...networkOptions, classes: classes.length });
     return exportOnnx(file, module, state, {
       ...onnxOptions,
       imageSize: preprocessing.outputSize,

@@ -3,7 +3,7 @@ import type { Graph } from '../../graph/graph.js';
 import { PlusxError } from '../../errors.js';
 import { GraphWriter, type Weights } from './graph-writer.js';
 import { lowestOpset, newestOpset, type OnnxModel } from './model.js';
-import { translate } from './ops.js';
+import { translate } from './table.js';
 
 export interface ConvertOptions {
   /** Version of ONNX's operators, 13 to 26. Default 26. */

@@ -79,7 +79,7 @@ describe('a .pth file', () => {
 
   test('pickles names, shapes and strides, and looks up nothing but tensors and a dictionary', () => {
     const pickle = entries[0]!.data.toString('latin1');
-    const looked = new Set(pickle.match(/c[\w.]+\n\w+\n/g));
+    const looked = new Set(pickle.match(/c(collections|torch[\w.]*)\n\w+\n/g));
     assert.deepEqual(
       [...looked].sort(),
       [
