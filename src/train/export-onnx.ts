@@ -4,7 +4,7 @@ import { PlusxError } from '../errors.js';
 import { writeFileAtomically } from '../formats/atomic-file.js';
 import { convertToOnnx } from '../formats/onnx/convert.js';
 import { encodeOnnx } from '../formats/onnx/encode.js';
-import { newestOpset } from '../formats/onnx/model.js';
+import { newestOpset, type OnnxModel } from '../formats/onnx/model.js';
 import type { Module } from '../nn/module.js';
 import { packageRoot } from '../package-root.js';
 import { expectWeights, type StateDict } from './state-dict.js';
@@ -52,6 +52,19 @@ export async function exportOnnx(
   state: StateDict,
   options: ExportOnnxOptions,
 ): Promise<OnnxSummary> {
+  const onnx = onnxModel(model, state, options);
+  const parts = encodeOnnx(onnx);
+  await writeFileAtomically(file, parts);
+  const bytes = parts.reduce((sum, { length }) => sum + length, 0);
+  return { opset: onnx.opset, nodes: onnx.graph.nodes.length, bytes };
+}
+
+/** What `exportOnnx` writes, as data. */
+export function onnxModel(
+  model: Module,
+  state: StateDict,
+  options: ExportOnnxOptions,
+): OnnxModel {
   const { imageSize, normalization, withPreprocessing = false } = options;
   expectWeights(model, state);
   // Any number will do: what depends on it is refused.
@@ -59,17 +72,13 @@ export async function exportOnnx(
   const graph = withPreprocessing
     ? evaluationGraph(model, { ...sizes, normalization: expected(normalization) })
     : floatEvaluationGraph(model, sizes);
-  const onnx = convertToOnnx(graph, state, {
+  return convertToOnnx(graph, state, {
     opset: options.opset ?? newestOpset,
     foldBatchNorm: options.foldBatchNorm ?? true,
     metadata: options.metadata ?? {},
     producerVersion: packageRoot().version,
     docStrings: { images: options.inputDoc ?? '', logits: 'before softmax, one a class' },
   });
-  const parts = encodeOnnx(onnx);
-  await writeFileAtomically(file, parts);
-  const bytes = parts.reduce((sum, { length }) => sum + length, 0);
-  return { opset: onnx.opset, nodes: onnx.graph.nodes.length, bytes };
 }
 
 function expected(normalization: Normalization | undefined): Normalization {

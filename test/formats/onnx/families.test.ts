@@ -1,14 +1,15 @@
-/** Every family of networks, exported to ONNX, gives plusx's logits in onnxruntime. */
+/**
+ * Every family of networks, exported to ONNX, gives plusx's logits in onnxruntime. With
+ * PLUSX_WHOLE_MODELS=1 each model of the registry at its own depth and size, which takes minutes.
+ */
 import assert from 'node:assert/strict';
-import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { Backend } from '../../../src/backend/backend.js';
 import { openBackend } from '../../../src/backend/devices.js';
 import { imagenet } from '../../../src/data/transforms.js';
-import { exportOnnx, type OnnxOptions } from '../../../src/train/export-onnx.js';
-import { withFolder } from '../temporary-folder.js';
-import { families, prepare, type Prepared } from './families.js';
-import { logitsOfBytes, logitsOfFloats } from './onnx-runtime.js';
+import { onnxModel, type OnnxOptions } from '../../../src/train/export-onnx.js';
+import { families, prepare, wholeFamilies, type Prepared } from './families.js';
+import { runOnnx } from './onnx-runtime.js';
 
 /** Largest difference of logits, as a share of the largest logit. */
 const tolerance = 1e-4;
@@ -25,7 +26,7 @@ before(async () => {
 });
 after(() => backend.dispose());
 
-for (const family of families) {
+for (const family of process.env['PLUSX_WHOLE_MODELS'] ? wholeFamilies : families) {
   describe(`${family.name} in onnxruntime`, () => {
     let prepared: Prepared;
     before(async () => {
@@ -33,24 +34,21 @@ for (const family of families) {
     });
 
     for (const [title, options] of variants) {
-      test(`gives plusx's logits, ${title}, in batches of 3 and 1`, (context) =>
-        withFolder(async (folder) => {
-          const { model, state, imageSize, images, logits } = prepared;
-          const file = path.join(folder, 'model.onnx');
-          const sizes = { imageSize, normalization: imagenet };
-          await exportOnnx(file, model, state, { ...options, ...sizes });
-          const run = (bytes: Uint8Array) =>
-            options.withPreprocessing
-              ? logitsOfBytes(file, bytes, imageSize)
-              : logitsOfFloats(file, bytes, imageSize, imagenet);
-          const last = images.length / 3;
-          const difference = Math.max(
-            relativeDifference(await run(images), logits),
-            relativeDifference(await run(images.subarray(-last)), logits.slice(-logits.length / 3)),
-          );
-          context.diagnostic(`${family.name}, ${title}: ${difference.toExponential(1)}`);
-          assert.ok(difference <= tolerance, `${difference} of the largest logit`);
-        }));
+      test(`gives plusx's logits, ${title}, in batches of 3 and 1`, async (context) => {
+        const { model, state, imageSize, images, logits } = prepared;
+        const sizes = { imageSize, normalization: imagenet };
+        const onnx = onnxModel(model, state, { ...options, ...sizes });
+        const last = images.subarray((2 * images.length) / 3);
+        const difference = Math.max(
+          relativeDifference(await runOnnx(onnx, images, imageSize), logits),
+          relativeDifference(
+            await runOnnx(onnx, last, imageSize),
+            logits.slice(-logits.length / 3),
+          ),
+        );
+        context.diagnostic(`${family.name}, ${title}: ${difference.toExponential(1)}`);
+        assert.ok(difference <= tolerance, `${difference} of the largest logit`);
+      });
     }
   });
 }

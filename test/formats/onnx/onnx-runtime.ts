@@ -1,37 +1,32 @@
 /** Runs ONNX files in onnxruntime, which is not ours: what the exported networks are checked with. */
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { toFloat, type Normalization } from '../../../src/data/transforms.js';
+import { imagenet, toFloat } from '../../../src/data/transforms.js';
+import { encodeOnnx } from '../../../src/formats/onnx/encode.js';
+import type { OnnxModel } from '../../../src/formats/onnx/model.js';
 
-/** Logits (N, classes) of a file that takes floats (N, 3, S, S). */
-export async function logitsOfFloats(
-  file: string,
-  bytes: Uint8Array,
-  imageSize: number,
-  normalization: Normalization,
-): Promise<Float32Array> {
-  const floats = channelsFirst(toFloat(bytes, normalization), imageSize);
-  const N = bytes.length / (3 * imageSize * imageSize);
-  return run(file, new Tensor('float32', floats, [N, 3, imageSize, imageSize]));
-}
-
-/** Logits (N, classes) of a file that takes bytes (N, S, S, 3). */
-export async function logitsOfBytes(
-  file: string,
-  bytes: Uint8Array,
+/** Logits (N, classes) of `images` (N, S, S, 3), normalised as ImageNet's or by the model itself. */
+export async function runOnnx(
+  model: OnnxModel,
+  images: Uint8Array,
   imageSize: number,
 ): Promise<Float32Array> {
-  const N = bytes.length / (3 * imageSize * imageSize);
-  return run(file, new Tensor('uint8', bytes, [N, imageSize, imageSize, 3]));
-}
-
-async function run(file: string, images: Tensor): Promise<Float32Array> {
-  const session = await InferenceSession.create(file, { intraOpNumThreads: 2 });
+  const S = imageSize;
+  const N = images.length / (3 * S * S);
+  const takesBytes = model.graph.inputs[0]!.elementType === 'uint8';
+  const input = takesBytes
+    ? new Tensor('uint8', images, [N, S, S, 3])
+    : new Tensor('float32', channelsFirst(toFloat(images, imagenet), S), [N, 3, S, S]);
+  const session = await openOnnx(model);
   try {
-    const { logits } = await session.run({ images });
+    const { logits } = await session.run({ images: input });
     return (logits!.data as Float32Array).slice();
   } finally {
     await session.release();
   }
+}
+
+export function openOnnx(model: OnnxModel): Promise<InferenceSession> {
+  return InferenceSession.create(Buffer.concat(encodeOnnx(model)));
 }
 
 /** (N, S, S, 3) → (N, 3, S, S) */

@@ -1,22 +1,38 @@
 /** Each row of the ONNX table, and what stands between rows: folding, orders of axes, refusals. */
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
-import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { Backend } from '../../../src/backend/backend.js';
 import { openBackend } from '../../../src/backend/devices.js';
 import { imagenet } from '../../../src/data/transforms.js';
 import { convertToOnnx } from '../../../src/formats/onnx/convert.js';
-import { avgPool2d, crossEntropy, flatten, maxPool2d, relu } from '../../../src/nn/functional.js';
-import { batchNorm2d, conv2d, linear, sequential, type Layer } from '../../../src/nn/layers.js';
+import type { OnnxGraph } from '../../../src/formats/onnx/model.js';
+import {
+  adaptiveAvgPool2d,
+  avgPool2d,
+  crossEntropy,
+  flatten,
+  globalAvgPool2d,
+  identityShortcut,
+  maxPool2d,
+  relu,
+  scaleChannels,
+  sigmoid,
+  type AvgPool2dOptions,
+} from '../../../src/nn/functional.js';
+import {
+  batchNorm2d,
+  conv2d,
+  dropout,
+  linear,
+  sequential,
+  type Layer,
+} from '../../../src/nn/layers.js';
 import { Module } from '../../../src/nn/module.js';
 import type { Tensor } from '../../../src/nn/tensor.js';
 import { Trace } from '../../../src/nn/trace.js';
-import { exportOnnx, type OnnxOptions } from '../../../src/train/export-onnx.js';
-import { withFolder } from '../temporary-folder.js';
+import { onnxModel, type OnnxOptions } from '../../../src/train/export-onnx.js';
 import { prepare } from './families.js';
-import { logitsOfBytes, logitsOfFloats } from './onnx-runtime.js';
-import { readOnnx, type ReadModel } from './read-onnx.js';
+import { runOnnx } from './onnx-runtime.js';
 
 const imageSize = 9;
 
@@ -26,25 +42,20 @@ before(async () => {
 });
 after(() => backend.dispose());
 
-/** Exports a model, compares onnxruntime with plusx, and returns what the file holds. */
-function exported(model: Module, options: OnnxOptions = {}): Promise<ReadModel> {
-  return withFolder(async (folder) => {
-    const file = path.join(folder, 'model.onnx');
-    const family = { name: 'test', imageSize, create: () => model };
-    const { state, images, logits } = await prepare(family, backend);
-    await exportOnnx(file, model, state, { ...options, imageSize, normalization: imagenet });
-    const found = options.withPreprocessing
-      ? await logitsOfBytes(file, images, imageSize)
-      : await logitsOfFloats(file, images, imageSize, imagenet);
-    const largest = Math.max(...logits.map(Math.abs));
-    logits.forEach((value, i) => {
-      assert.ok(Math.abs(found[i]! - value) <= 1e-5 * largest, `${i}: ${found[i]}, not ${value}`);
-    });
-    return readOnnx([await readFile(file)]);
+/** Converts a model, compares onnxruntime with plusx, and returns the graph. */
+async function exported(model: Module, options: OnnxOptions = {}): Promise<OnnxGraph> {
+  const family = { name: 'test', imageSize, create: () => model };
+  const { state, images, logits } = await prepare(family, backend);
+  const onnx = onnxModel(model, state, { ...options, imageSize, normalization: imagenet });
+  const found = await runOnnx(onnx, images, imageSize);
+  const largest = Math.max(...logits.map(Math.abs));
+  logits.forEach((value, i) => {
+    assert.ok(Math.abs(found[i]! - value) <= 1e-5 * largest, `${i}: ${found[i]}, not ${value}`);
   });
+  return onnx.graph;
 }
 
-const opTypes = (model: ReadModel) => model.nodes.map(({ opType }) => opType).join(' ');
+const opTypes = ({ nodes }: OnnxGraph) => nodes.map(({ opType }) => opType).join(' ');
 const conv = (bias = false) => conv2d(3, 4, { kernelSize: 3, padding: 1, bias });
 /** So that the model ends in (N, features). */
 const ending = (...layers: Layer[]) => sequential(...layers, flatten);
@@ -102,6 +113,37 @@ describe('a convolution', () => {
   });
 });
 
+test('groups of a convolution stay groups, folded and not', async () => {
+  for (const foldBatchNorm of [true, false]) {
+    const grouped = conv2d(6, 4, { kernelSize: 3, groups: 2, bias: false });
+    const model = sequential(conv2d(3, 6, { kernelSize: 1 }), grouped, batchNorm2d(4), flatten);
+    const { nodes } = await exported(model, { foldBatchNorm });
+    assert.equal(nodes[1]!.attributes['group'], 2);
+  }
+});
+
+test('squeeze-and-excitation is a product', async () => {
+  const squeeze = (x: Tensor) => scaleChannels(x, sigmoid(globalAvgPool2d(x)));
+  const model = await exported(ending(conv(), squeeze));
+  assert.equal(opTypes(model), 'Conv GlobalAveragePool Sigmoid Mul Flatten');
+});
+
+describe("option A's shortcut", () => {
+  test('takes every other pixel and puts zeros around its channels', async () => {
+    const model = await exported(ending((x) => identityShortcut(x, { stride: 2, outChannels: 8 })));
+    assert.equal(opTypes(model), 'Slice Pad Flatten');
+  });
+
+  test('keeps all pixels where the stride is 1', async () => {
+    const model = await exported(ending((x) => identityShortcut(x, { stride: 1, outChannels: 5 })));
+    assert.equal(opTypes(model), 'Pad Flatten');
+  });
+});
+
+test('dropout is nothing', async () => {
+  assert.equal(opTypes(await exported(ending(conv(), dropout({ p: 0.5 })))), 'Conv Flatten');
+});
+
 describe('a batch-norm', () => {
   test('that stands before a convolution is a node', async () => {
     const model = await exported(ending(batchNorm2d(3), relu, conv()));
@@ -124,6 +166,29 @@ describe('pooling', () => {
       ),
     );
     assert.equal(opTypes(model), 'MaxPool AveragePool Flatten');
+  });
+
+  test('rounds the number of windows up, whatever of the padding counts', async () => {
+    const window = { kernelSize: 3, stride: 3, ceilMode: true };
+    const cases: readonly (readonly [AvgPool2dOptions, string])[] = [
+      [{ ...window, kernelSize: 2 }, 'AveragePool Flatten'],
+      [{ ...window, padding: 1 }, 'Pad AveragePool Flatten'],
+      [{ ...window, padding: 1, countIncludePad: false }, 'AveragePool Flatten'],
+      [{ kernelSize: 3, padding: 1, countIncludePad: false }, 'AveragePool Flatten'],
+    ];
+    for (const [options, expected] of cases) {
+      assert.equal(opTypes(await exported(ending((x) => avgPool2d(x, options)))), expected);
+    }
+  });
+
+  test('to a given size is a product with each axis, to fewer pixels and to more', async () => {
+    for (const size of [
+      [4, 2],
+      [5, 16],
+    ] as const) {
+      const model = await exported(ending((x) => adaptiveAvgPool2d(x, size)));
+      assert.equal(opTypes(model), 'MatMul MatMul Flatten');
+    }
   });
 
   test('of the whole image is global', async () => {
