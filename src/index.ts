@@ -189,6 +189,21 @@ export {
   type ExportWeightsOptions,
 } from './train/export-weights.js';
 
+export { importWeights, type ImportOptions, type ImportReport } from './train/import-weights.js';
+export {
+  expectMatch,
+  matchWeights,
+  type ShapeMismatch,
+  type WeightMatch,
+} from './train/match-weights.js';
+export {
+  readWeights,
+  type WeightFormat,
+  type WeightOptions,
+  type Weights,
+} from './formats/weights.js';
+export { inspectWeights, type FileReport, type TensorReport } from './formats/inspect.js';
+
 // Engines
 export {
   instructionSets,

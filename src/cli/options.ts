@@ -26,6 +26,15 @@ export function numberOption(flags: string, description: string, low = 0, high =
   });
 }
 
+/** Three numbers, one for each channel. */
+export function channelsOption(flags: string, description: string): Option {
+  return new Option(flags, description).argParser((text: string) => {
+    const values = text.split(',').map((part) => (part.trim() === '' ? NaN : Number(part)));
+    if (values.length === 3 && values.every(Number.isFinite)) return values;
+    throw invalid(flags, 'three numbers separated by commas', text);
+  });
+}
+
 /** One of several words. */
 export function choiceOption(
   flags: string,
