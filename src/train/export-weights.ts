@@ -1,6 +1,6 @@
 /** A model's weights as files that other programs read: PyTorch's .pth and safetensors. */
 import { writeFileAtomically } from '../formats/atomic-file.js';
-import { encodePth } from '../formats/pth/write-pth.js';
+import { encodePth } from '../formats/torch/write-archive.js';
 import type { SafeTensor } from '../formats/safetensors.js';
 import { writeSafetensors } from '../formats/safetensors-file.js';
 import type { StateDict } from './state-dict.js';

@@ -5,28 +5,41 @@ import { encodeOnnx } from '../../../src/formats/onnx/encode.js';
 import type { OnnxModel } from '../../../src/formats/onnx/model.js';
 
 /** Logits (N, classes) of `images` (N, S, S, 3), normalised as ImageNet's or by the model itself. */
-export async function runOnnx(
-  model: OnnxModel,
+export async function runOnnx(model: OnnxModel, images: Uint8Array, imageSize: number) {
+  const takesBytes = model.graph.inputs[0]!.elementType === 'uint8';
+  return logitsOf(await openOnnx(model), images, imageSize, takesBytes);
+}
+
+/** As `runOnnx`, of a file. */
+export async function runOnnxFile(
+  file: string,
   images: Uint8Array,
   imageSize: number,
+  takesBytes: boolean,
+) {
+  return logitsOf(await InferenceSession.create(file), images, imageSize, takesBytes);
+}
+
+export function openOnnx(model: OnnxModel): Promise<InferenceSession> {
+  return InferenceSession.create(Buffer.concat(encodeOnnx(model)));
+}
+
+async function logitsOf(
+  session: InferenceSession,
+  images: Uint8Array,
+  S: number,
+  takesBytes: boolean,
 ): Promise<Float32Array> {
-  const S = imageSize;
   const N = images.length / (3 * S * S);
-  const takesBytes = model.graph.inputs[0]!.elementType === 'uint8';
   const input = takesBytes
     ? new Tensor('uint8', images, [N, S, S, 3])
     : new Tensor('float32', channelsFirst(toFloat(images, imagenet), S), [N, 3, S, S]);
-  const session = await openOnnx(model);
   try {
     const { logits } = await session.run({ images: input });
     return (logits!.data as Float32Array).slice();
   } finally {
     await session.release();
   }
-}
-
-export function openOnnx(model: OnnxModel): Promise<InferenceSession> {
-  return InferenceSession.create(Buffer.concat(encodeOnnx(model)));
 }
 
 /** (N, S, S, 3) → (N, 3, S, S) */

@@ -8,7 +8,7 @@
  */
 import { crc32 } from './crc32.js';
 
-export interface ZipEntry {
+export interface StoredEntry {
   /** ASCII. */
   readonly name: string;
   readonly data: Uint8Array;
@@ -24,7 +24,7 @@ const centralHeaderBytes = 46;
 const endBytes = 22;
 const extraHeaderBytes = 4;
 
-interface Placed extends ZipEntry {
+interface Placed extends StoredEntry {
   /** Of the local header. */
   readonly offset: number;
   /** Of the extra field, its own header included. */
@@ -33,7 +33,7 @@ interface Placed extends ZipEntry {
 }
 
 /** The archive as parts, one after the other; the entries' data are not copied. */
-export function storedZip(entries: readonly ZipEntry[]): Uint8Array[] {
+export function storedZip(entries: readonly StoredEntry[]): Uint8Array[] {
   const parts: Uint8Array[] = [];
   const placed: Placed[] = [];
   let offset = 0;
@@ -52,7 +52,7 @@ export function storedZip(entries: readonly ZipEntry[]): Uint8Array[] {
 }
 
 /** How many bytes `storedZip` makes at most. */
-export function zipBytes(entries: readonly ZipEntry[]): number {
+export function zipBytes(entries: readonly StoredEntry[]): number {
   const headers = localHeaderBytes + extraHeaderBytes + alignment + centralHeaderBytes;
   return entries.reduce((sum, { name, data }) => {
     return sum + headers + 2 * name.length + data.length;

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, test } from 'node:test';
-import { crc32 } from '../../../src/formats/pth/crc32.js';
-import { maxZipBytes, storedZip, zipBytes } from '../../../src/formats/pth/stored-zip.js';
-import { encodePth, type PthTensor } from '../../../src/formats/pth/write-pth.js';
+import { crc32 } from '../../src/formats/crc32.js';
+import { maxZipBytes, storedZip, zipBytes } from '../../src/formats/zip-writer.js';
+import { encodePth, type PthTensor } from '../../src/formats/torch/write-archive.js';
 
 const tensors: readonly PthTensor[] = [
   {

@@ -6,8 +6,8 @@
  */
 import { createHash } from 'node:crypto';
 import { PlusxError } from '../../errors.js';
-import { pickleStateDict, type PickledTensor } from './pickle-writer.js';
-import { maxZipBytes, storedZip, zipBytes, type ZipEntry } from './stored-zip.js';
+import { pickleStateDict, type PickledTensor } from '../pickle/writer.js';
+import { maxZipBytes, storedZip, zipBytes, type StoredEntry } from '../zip-writer.js';
 
 export interface PthTensor {
   readonly key: string;
@@ -23,7 +23,7 @@ export function encodePth(tensors: readonly PthTensor[]): Uint8Array[] {
     return { key, shape, storage: String(i), storageType };
   });
   const pickle = pickleStateDict(described);
-  const entries: ZipEntry[] = [
+  const entries: StoredEntry[] = [
     { name: 'data.pkl', data: pickle },
     text('.format_version', '1'),
     text('.storage_alignment', '64'),
@@ -53,6 +53,6 @@ function serializationId(pickle: Uint8Array): string {
   return BigInt(`0x${hash}`).toString().slice(0, 40).padStart(40, '0');
 }
 
-function text(name: string, content: string): ZipEntry {
+function text(name: string, content: string): StoredEntry {
   return { name, data: new TextEncoder().encode(content) };
 }
