@@ -33,7 +33,7 @@ export const exportCommand = () =>
     .action(async (checkpoint: string, { json = false, ...options }: Options) => {
       const output = new Output(json);
       const { file, bytes, onnx, ...rest } = await exportCheckpoint(checkpoint, options);
-      output.record({ ...rest, file, bytes, onnx });
+      output.record({ type: 'export', ...rest, file, bytes, onnx });
       const detail = onnx ? `, opset ${onnx.opset}, ${onnx.nodes} nodes` : '';
       output.print(`${file}: ${bytesText(bytes)}${detail}`);
     });
