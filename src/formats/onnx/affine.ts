@@ -18,11 +18,7 @@ export function conv2d(
   const weight = at(inputs, 1);
   const biased = withBias(y, writer);
   const folded = writer.foldBatchNorm ? withBatchNorm(weight, biased, writer) : undefined;
-  const parameters =
-    folded?.names ??
-    [weight, biased.bias].flatMap((value) => {
-      return value ? [writer.name(value)] : [];
-    });
+  const parameters = folded?.names ?? namesOf([weight, biased.bias], writer);
   writer.emit('Conv', [writer.inOrder(x, 'nchw', path), ...parameters], path, {
     attributes: {
       kernel_shape: weight.shape.slice(1, 3),
@@ -42,9 +38,7 @@ export function matmul(
 ) {
   const { transposeA, transposeB } = attributes;
   const biased = withBias(y, writer);
-  const operands = [x, at(inputs, 1), biased.bias].flatMap((value) => {
-    return value ? [writer.name(value)] : [];
-  });
+  const operands = namesOf([x, at(inputs, 1), biased.bias], writer);
   writer.emit('Gemm', operands, path, {
     attributes: { transA: Number(transposeA), transB: Number(transposeB) },
     value: biased.y,
@@ -81,7 +75,7 @@ export function batchNormInference(
 export function normalizeImage(
   { x, y, attributes, path }: Call<OpAttributes['normalizeImage']>,
   writer: GraphWriter,
-): void {
+) {
   const float = 1; // TensorProto.DataType
   const perChannel = (name: string, values: readonly number[]) =>
     writer.constant(`preprocessing.${name}`, [1, values.length, 1, 1], Float32Array.from(values));
@@ -99,10 +93,11 @@ interface Biased {
   readonly bias: Value | undefined;
 }
 
-/** The addition of a bias to `y`, where nothing else reads `y`. */
+/** The addition of a bias to `y`, where it is a weight and nothing else reads `y`. */
 function withBias(y: Value, writer: GraphWriter): Biased {
   const user = writer.onlyUser(y);
-  if (user?.op !== 'addBias' || user.inputs[0] !== y) return { y, bias: undefined };
+  const alone = user?.op === 'addBias' && user.inputs[0] === y;
+  if (!alone || !writer.weightOf(at(user.inputs, 1))) return { y, bias: undefined };
   writer.absorb(user);
   return { y: at(user.outputs, 0), bias: at(user.inputs, 1) };
 }
@@ -112,17 +107,20 @@ function withBatchNorm(weight: Value, { y, bias }: Biased, writer: GraphWriter) 
   const user = writer.onlyUser(y);
   if (user?.op !== 'batchNormInference' || user.inputs[0] !== y) return undefined;
   const filters = writer.weightOf(weight);
-  const own = bias && writer.weightOf(bias);
   const vectors = user.inputs.slice(1).map((value) => writer.weightOf(value)?.data);
   const [gamma, beta, mean, variance] = vectors;
-  if (!filters || (bias && !own) || !gamma || !beta || !mean || !variance) return undefined;
+  if (!filters || !gamma || !beta || !mean || !variance) return undefined;
   writer.absorb(user);
   const { eps } = user.attributes as OpAttributes['batchNormInference'];
   const norm = { weight: gamma, bias: beta, mean, variance, eps };
-  const folded = foldBatchNorm(filters.data, own?.data, norm);
+  const folded = foldBatchNorm(filters.data, bias && writer.weightOf(bias)?.data, norm);
   const names = [
     writer.constant(`${filters.key}.folded`, filters.shape, folded.weight),
     writer.constant(`${filters.key}.folded_bias`, [gamma.length], folded.bias),
   ];
   return { names, y: at(user.outputs, 0), path: user.path };
+}
+
+function namesOf(values: readonly (Value | undefined)[], writer: GraphWriter): string[] {
+  return values.flatMap((value) => (value ? [writer.name(value)] : []));
 }

@@ -1,7 +1,7 @@
 /** From the graph of evaluation and a model's weights to an ONNX model. */
 import type { Graph } from '../../graph/graph.js';
 import { PlusxError } from '../../errors.js';
-import { GraphWriter, type Weights } from './graph-writer.js';
+import { GraphWriter, type ModelWeights } from './graph-writer.js';
 import { lowestOpset, newestOpset, type OnnxModel } from './model.js';
 import { translate } from './table.js';
 
@@ -26,7 +26,7 @@ export interface ConvertOptions {
  */
 export function convertToOnnx(
   graph: Graph,
-  weights: Weights,
+  weights: ModelWeights,
   options: ConvertOptions = {},
 ): OnnxModel {
   const { opset = newestOpset, foldBatchNorm = true, metadata = {}, docStrings = {} } = options;

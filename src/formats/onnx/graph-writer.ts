@@ -5,7 +5,7 @@
  * in the order `nchw` as long as it can be, and in plusx's own order where an op counts its values;
  * transpositions stand only between the two. Axis 0 is the batch, which may have any size.
  */
-import { type DType, type Graph, type Node, type Shape, type Value } from '../../graph/graph.js';
+import type { DType, Graph, Node, Shape, Value } from '../../graph/graph.js';
 import { at } from '../../ops/op.js';
 import type {
   OnnxAttribute,
@@ -17,7 +17,10 @@ import type {
 } from './model.js';
 
 /** The weights of a model by state-dict key, in PyTorch's layout. */
-export type Weights = ReadonlyMap<string, { readonly shape: Shape; readonly data: Float32Array }>;
+export type ModelWeights = ReadonlyMap<
+  string,
+  { readonly shape: Shape; readonly data: Float32Array }
+>;
 
 /** How the axes of a written tensor lie: as ONNX has images, or as the graph's value has them. */
 export type Order = 'nchw' | 'own';
@@ -50,7 +53,7 @@ export class GraphWriter {
 
   constructor(
     private readonly graph: Graph,
-    private readonly weights: Weights,
+    private readonly weights: ModelWeights,
     readonly foldBatchNorm: boolean,
   ) {
     this.keys = new Map(Array.from(graph.state, ([key, { id }]) => [id, key]));

@@ -257,6 +257,19 @@ describe('a bias that nothing can take along', () => {
   });
 });
 
+test('a bias that is computed later than the layer is added, not taken along', () => {
+  const trace = new Trace(sequential(relu), { training: false });
+  const x = trace.input('images', { shape: [2, 3], dtype: 'f32' });
+  const vector = trace.input('vector', { shape: [3], dtype: 'f32' });
+  const product = trace.emitOne('matmul', [x, x], { transposeA: false, transposeB: true });
+  const y = trace.emitOne('matmul', [product, x], { transposeA: false, transposeB: false });
+  trace.builder.output('y', trace.emitOne('addBias', [y, relu(vector)], {}).value);
+  assert.equal(
+    opTypes(convertToOnnx(trace.builder.build(), new Map()).graph),
+    'Gemm Gemm Relu Add',
+  );
+});
+
 test('an output that only shows another tensor gets its name', () => {
   const there = (x: Tensor) => x.trace.emitOne('nhwcToNchw', [x], {});
   const trace = new Trace(sequential(relu), { training: false });
