@@ -5,10 +5,12 @@ import { writeFileAtomically } from '../formats/atomic-file.js';
 import { convertToOnnx } from '../formats/onnx/convert.js';
 import { encodeOnnx } from '../formats/onnx/encode.js';
 import { newestOpset, type OnnxModel } from '../formats/onnx/model.js';
+import { sameShape, type Graph } from '../graph/graph.js';
 import type { Module } from '../nn/module.js';
+import { Trace } from '../nn/trace.js';
 import { packageRoot } from '../package-root.js';
-import { expectWeights, type StateDict } from './state-dict.js';
-import { evaluationGraph, floatEvaluationGraph } from './training-graph.js';
+import { fileShape, type StateDict } from './state-dict.js';
+import { evaluationGraph } from './training-graph.js';
 
 export interface OnnxOptions {
   /** Version of ONNX's operators, 13 to 26. Default 26, the newest that onnxruntime 1.30 runs. */
@@ -42,9 +44,8 @@ export interface OnnxSummary {
 /**
  * Writes `model` in evaluation mode as ONNX: input `images`, output `logits` (N, classes), N open.
  *
- * Atomic; the same weights give the same bytes. Throws PlusxError `checkpoint-key` and
- * `checkpoint-shape` where `state` is not the model's, `onnx-op`, `onnx-batch`, `onnx-too-large`
- * (2 GiB) and `option`.
+ * Atomic; the same weights give the same bytes. Throws PlusxError `state-mismatch` where `state` is
+ * not the model's, `onnx-op`, `onnx-batch`, `onnx-too-large` (2 GiB) and `option`.
  */
 export async function exportOnnx(
   file: string,
@@ -60,18 +61,14 @@ export async function exportOnnx(
 }
 
 /** What `exportOnnx` writes, as data. */
-export function onnxModel(
-  model: Module,
-  state: StateDict,
-  options: ExportOnnxOptions,
-): OnnxModel {
+export function onnxModel(model: Module, state: StateDict, options: ExportOnnxOptions): OnnxModel {
   const { imageSize, normalization, withPreprocessing = false } = options;
-  expectWeights(model, state);
   // Any number will do: what depends on it is refused.
-  const sizes = { batchSize: 2, imageSize };
+  const batchSize = 2;
   const graph = withPreprocessing
-    ? evaluationGraph(model, { ...sizes, normalization: expected(normalization) })
-    : floatEvaluationGraph(model, sizes);
+    ? evaluationGraph(model, { batchSize, imageSize, normalization: given(normalization) })
+    : floatEvaluationGraph(model, batchSize, imageSize);
+  expectWeights(graph, state);
   return convertToOnnx(graph, state, {
     opset: options.opset ?? newestOpset,
     foldBatchNorm: options.foldBatchNorm ?? true,
@@ -81,7 +78,30 @@ export function onnxModel(
   });
 }
 
-function expected(normalization: Normalization | undefined): Normalization {
+/** As `evaluationGraph`, of images that are normalised already: `images` (N,S,S,3) f32. */
+function floatEvaluationGraph(model: Module, batchSize: number, imageSize: number): Graph {
+  const trace = new Trace(model, { training: false });
+  const shape = [batchSize, imageSize, imageSize, 3];
+  const images = trace.input('images', { shape, dtype: 'f32' });
+  trace.builder.output('logits', model(images).value);
+  return trace.builder.build();
+}
+
+function expectWeights(graph: Graph, state: StateDict): void {
+  for (const [key, { shape }] of graph.state) {
+    const found = state.get(key)?.shape;
+    const expected = fileShape(shape);
+    if (found && sameShape(found, expected)) continue;
+    throw new PlusxError(
+      'state-mismatch',
+      `${key}: the model has [${expected.join(',')}], the state ` +
+        `${found ? `[${found.join(',')}]` : 'no such tensor'}; export a model with its own state`,
+      { key, expected, found },
+    );
+  }
+}
+
+function given(normalization: Normalization | undefined): Normalization {
   if (normalization) return normalization;
   throw new PlusxError(
     'option',

@@ -11,7 +11,7 @@ import { compilePlan, layOutState } from '../plan/compile.js';
 import type { Plan, Slot, StateLayout } from '../plan/plan.js';
 import { dropoutWords } from '../random/philox.js';
 import { initialValues } from './initialize.js';
-import { fromFileLayout, missingKey, toFileLayout, type StateDict } from './state-dict.js';
+import { fromFileLayout, toFileLayout, type StateDict } from './state-dict.js';
 import { evaluationGraph, trainingGraph } from './training-graph.js';
 import type { ImageFormat, TrainingGraphOptions } from './training-graph.js';
 
@@ -249,6 +249,15 @@ function withImageFormat(options: SessionOptions): TrainingGraphOptions {
   if (!('transform' in options)) return options;
   const { outputSize, normalization } = options.transform;
   return { ...options, imageSize: outputSize, normalization };
+}
+
+function missingKey(key: string, dict: StateDict): PlusxError {
+  return new PlusxError(
+    'checkpoint-key',
+    `the model has "${key}", the checkpoint of ${dict.size} tensors does not; ` +
+      'load it into the model that it was saved from',
+    { key },
+  );
 }
 
 function expectWhole(name: string, value: number): void {

@@ -4,7 +4,6 @@
  */
 import { PlusxError } from '../errors.js';
 import { elementCount, sameShape, type Shape } from '../graph/graph.js';
-import type { Module } from '../nn/module.js';
 
 export interface StateTensor {
   readonly shape: Shape;
@@ -22,31 +21,6 @@ export function toFileLayout(shape: Shape, data: Float32Array): StateTensor {
 
 /** From a file's tensor to the inside layout `shape`; throws where the file's shape differs. */
 export function fromFileLayout(key: string, shape: Shape, tensor: StateTensor): Float32Array {
-  expectFileShape(key, shape, tensor);
-  if (shape.length !== 4) return tensor.data;
-  const [K, R, S, C] = shape as [number, number, number, number];
-  return swapInner(tensor.data, K, C, R * S);
-}
-
-/** Throws where a parameter or buffer of `model` is missing from `state` or has another shape. */
-export function expectWeights(model: Module, state: StateDict): void {
-  for (const [key, { shape }] of model.namedParameters()) {
-    const tensor = state.get(key);
-    if (!tensor) throw missingKey(key, state);
-    expectFileShape(key, shape, tensor);
-  }
-}
-
-export function missingKey(key: string, dict: StateDict): PlusxError {
-  return new PlusxError(
-    'checkpoint-key',
-    `the model has "${key}", the checkpoint of ${dict.size} tensors does not; ` +
-      'load it into the model that it was saved from',
-    { key },
-  );
-}
-
-function expectFileShape(key: string, shape: Shape, tensor: StateTensor): void {
   const expected = fileShape(shape);
   if (!sameShape(tensor.shape, expected) || tensor.data.length !== elementCount(expected)) {
     throw new PlusxError(
@@ -56,6 +30,9 @@ function expectFileShape(key: string, shape: Shape, tensor: StateTensor): void {
       { key, found: tensor.shape, expected },
     );
   }
+  if (shape.length !== 4) return tensor.data;
+  const [K, R, S, C] = shape as [number, number, number, number];
+  return swapInner(tensor.data, K, C, R * S);
 }
 
 /** The shape of a tensor in files, from the one inside. */

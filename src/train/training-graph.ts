@@ -70,18 +70,6 @@ export function evaluationGraph(model: Module, options: GraphOptions): Graph {
   return trace.builder.build();
 }
 
-/** As `evaluationGraph`, of images that are normalised already: `images` (N,S,S,3) f32. */
-export function floatEvaluationGraph(
-  model: Module,
-  { batchSize, imageSize }: { readonly batchSize: number; readonly imageSize: number },
-): Graph {
-  const trace = new Trace(model, { training: false });
-  const shape = [batchSize, imageSize, imageSize, 3];
-  const images = trace.input('images', { shape, dtype: 'f32' });
-  trace.builder.output('logits', model(images).value);
-  return trace.builder.build();
-}
-
 function normalizedImages(trace: Trace, options: GraphOptions): Tensor {
   const { batchSize, imageSize, normalization } = options;
   const shape = [batchSize, imageSize, imageSize, normalization.mean.length];

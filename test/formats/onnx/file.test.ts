@@ -111,13 +111,13 @@ describe('refused is', () => {
     const without = new Map(state);
     without.delete('0.weight');
     await assert.rejects(exportOnnx('none.onnx', model, without, { imageSize }), {
-      code: 'checkpoint-key',
-      message: /the model has "0.weight", the checkpoint of \d+ tensors does not/,
+      code: 'state-mismatch',
+      message: /^0\.weight: the model has \[15,3,3,3\], the state no such tensor; export a model/,
     });
     const other = new Map(state).set('0.weight', { shape: [1], data: new Float32Array(1) });
     await assert.rejects(exportOnnx('none.onnx', model, other, { imageSize }), {
-      code: 'checkpoint-shape',
-      message: /0\.weight: the checkpoint has \[1\], the model expects \[15,3,3,3\]/,
+      code: 'state-mismatch',
+      message: /^0\.weight: the model has \[15,3,3,3\], the state \[1\]; export a model/,
     });
   });
 
