@@ -127,10 +127,27 @@ const rows: { readonly [Kind in StepKind]: (step: StepOf<Kind>) => readonly Argu
   relu: ({ x, y }) => [x, y, elementCount(x.shape)],
   reluBackward: ({ dy, y, dx }) => [dy, y, dx, elementCount(dy.shape)],
   add: ({ a, b, y }) => [a, b, y, elementCount(y.shape)],
+  sigmoid: ({ x, y }) => [x, y, elementCount(x.shape)],
+  sigmoidBackward: ({ dy, y, dx }) => [dy, y, dx, elementCount(dy.shape)],
+  scaleChannels: ({ x, s, y }) => [x, s, y, ...imageSizes(x)],
+  scaleChannelsBackward: ({ dy, x, ds }) => [dy, x, ds, ...imageSizes(x)],
+  dropout: ({ x, randomness, y, p, layer }) => [
+    x,
+    randomness,
+    y,
+    elementCount(x.shape),
+    layer,
+    (p * 2 ** 32) | 0,
+    float(1 / (1 - p)),
+  ],
+  identityShortcut: (s) => [s.x, s.y, ...shortcut(s.x, s.y, s.stride)],
+  identityShortcutBackward: (s) => [s.dy, s.dx, ...shortcut(s.dx, s.dy, s.stride)],
   maxPool2d: (s) => [s.x, s.y, ...pooling(s.x, s.y, s)],
   maxPool2dBackward: (s) => [s.dy, s.x, s.dx, ...pooling(s.dx, s.dy, s)],
   avgPool2d: (s) => [s.x, s.y, ...pooling(s.x, s.y, s), Number(s.countIncludePad)],
   avgPool2dBackward: (s) => [s.dy, s.dx, ...pooling(s.dx, s.dy, s), Number(s.countIncludePad)],
+  adaptiveAvgPool2d: ({ x, y }) => [x, y, ...resizing(x, y)],
+  adaptiveAvgPool2dBackward: ({ dy, dx }) => [dy, dx, ...resizing(dx, dy)],
   nhwcToNchw: ({ x, y }) => {
     const [N, H, W, C] = x.shape as [number, number, number, number];
     return [x, y, N, H * W, C];
@@ -172,28 +189,11 @@ const rows: { readonly [Kind in StepKind]: (step: StepOf<Kind>) => readonly Argu
     float(s.eps),
     float(s.weightDecay),
   ],
-  sigmoid: ({ x, y }) => [x, y, elementCount(x.shape)],
-  sigmoidBackward: ({ dy, y, dx }) => [dy, y, dx, elementCount(dy.shape)],
-  scaleChannels: ({ x, s, y }) => [x, s, y, ...imageSizes(x)],
-  scaleChannelsBackward: ({ dy, x, ds }) => [dy, x, ds, ...imageSizes(x)],
-  dropout: ({ x, randomness, y, p, layer }) => [
-    x,
-    randomness,
-    y,
-    elementCount(x.shape),
-    layer,
-    (p * 2 ** 32) | 0,
-    float(1 / (1 - p)),
-  ],
-  identityShortcut: (s) => [s.x, s.y, ...shortcut(s.x, s.y, s.stride)],
-  identityShortcutBackward: (s) => [s.dy, s.dx, ...shortcut(s.dx, s.dy, s.stride)],
-  adaptiveAvgPool2d: ({ x, y }) => [x, y, ...resizing(x, y)],
-  adaptiveAvgPool2dBackward: ({ dy, dx }) => [dy, dx, ...resizing(dx, dy)],
 };
 
 /** What the C++ kernels can, on every instruction set. */
 export const kernelCapabilities: Capabilities = {
-  convAlgorithms: ['winograd', 'gemm'],
+  convAlgorithms: ['winograd', 'gemm', 'grouped'],
   fusions: { convPrologue: ['winograd'], convStatistics: ['winograd'] },
 };
 
@@ -265,8 +265,8 @@ function convolution(x: Slot, y: Slot, weight: Slot, step: Convolution): number[
   const algorithm = algorithms.indexOf(step.algorithm);
   const { partials, blockTiles, blockChannels, splits } = cut;
   return [
-    ...[N, H, W, C, K, R, S, OH, OW, stride, padding],
-    ...[algorithm, partials, blockTiles, blockChannels, splits, groups],
+    ...[N, H, W, C, K, R, S, OH, OW, stride, padding, groups],
+    ...[algorithm, partials, blockTiles, blockChannels, splits],
   ];
 }
 
