@@ -183,11 +183,7 @@ export {
   type OnnxOptions,
   type OnnxSummary,
 } from './train/export-onnx.js';
-export {
-  exportPth,
-  exportSafetensors,
-  type ExportWeightsOptions,
-} from './train/export-weights.js';
+export { exportPth, exportSafetensors, type ExportWeightsOptions } from './train/export-weights.js';
 
 export { importWeights, type ImportOptions, type ImportReport } from './train/import-weights.js';
 export {
