@@ -62,7 +62,7 @@ void addDotRows(const Product& p, int32_t row, int32_t column, int32_t endColumn
   for (; column < endColumn; ++column) addDots<Rows, 1>(p, row, column, first, end);
 }
 
-void sumDots(const Product& p, Pool* pool) {
+void multiplyByDots(const Product& p, Pool* pool) {
   parallelFor(pool, (p.N + kDotColumns - 1) / kDotColumns, [&](int32_t task, char*) {
     const int32_t column = task * kDotColumns;
     const int32_t endColumn = column + kDotColumns < p.N ? column + kDotColumns : p.N;
@@ -134,7 +134,7 @@ void addRest(const Product& p, int32_t row, int32_t column, int32_t endColumn, i
   }
 }
 
-void sumRows(const Product& p, Pool* pool) {
+void multiplyByRows(const Product& p, Pool* pool) {
   const int32_t columnTasks = (p.N + kRowColumns - 1) / kRowColumns;
   const int32_t rowTasks = (p.M + kRowRows - 1) / kRowRows;
   parallelFor(pool, rowTasks * columnTasks, [&](int32_t task, char*) {
@@ -165,7 +165,7 @@ void sumRows(const Product& p, Pool* pool) {
 
 // Both transposed: no layer asks for it ------------------------------------------------------------
 
-void sumPlainly(const Product& p, Pool* pool) {
+void multiplyPlainly(const Product& p, Pool* pool) {
   parallelFor(pool, p.M, [&](int32_t m, char*) {
     for (int32_t n = 0; n < p.N; ++n) {
       float sum = 0.0f;
@@ -195,9 +195,9 @@ void matmul(Arguments arguments, Pool* pool) {
                            transposeA ? M : 1,
                            transposeB ? 1 : N,
                            transposeB ? inner : 1};
-  if (!transposeB) return sumRows(product, pool);
-  if (!transposeA) return sumDots(product, pool);
-  sumPlainly(product, pool);
+  if (!transposeB) return multiplyByRows(product, pool);
+  if (!transposeA) return multiplyByDots(product, pool);
+  multiplyPlainly(product, pool);
 }
 
 }  // namespace plusx::PLUSX_ISA

@@ -12,8 +12,8 @@ export const registerTiles: readonly (readonly [tile: string, caller: string])[]
   ['accumulateTiles', 'runWinogradWeight'],
   ['multiplyPixels', 'runGrouped'],
   ['accumulateGrouped', 'sumGrouped'],
-  ['addDots', 'sumDots'],
-  ['addRows', 'sumRows'],
+  ['addDots', 'multiplyByDots'],
+  ['addRows', 'multiplyByRows'],
 ];
 
 export interface HotLoop {
