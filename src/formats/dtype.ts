@@ -46,7 +46,7 @@ export const isFloat = (dtype: DType): boolean =>
 export function elementsOf(dtype: DType, bytes: Uint8Array): TensorData {
   const ArrayType = arrayTypes[dtype];
   const size = ArrayType.BYTES_PER_ELEMENT;
-  const aligned = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
+  const aligned = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes);
   return new ArrayType(aligned.buffer as ArrayBuffer, aligned.byteOffset, aligned.length / size);
 }
 
