@@ -8,6 +8,7 @@ import test, { after } from 'node:test';
 import type { Backend, TensorData } from '../../src/backend/backend.js';
 import { runCase } from '../backend/run-case.js';
 import { allEngines } from './backends.js';
+import { blockCase } from './block-op-cases.js';
 import * as cases from './op-cases.js';
 
 interface Frozen {
@@ -21,11 +22,15 @@ interface Described {
   readonly results: Readonly<Record<string, Frozen>>;
 }
 
-const path = new URL('../../../test/fixtures/ops/ops.json', import.meta.url);
-const fixture = JSON.parse(readFileSync(path, 'utf8')) as { readonly cases: readonly Described[] };
+const fixtures = ['ops', 'blocks'].flatMap((name) => {
+  const path = new URL(`../../../test/fixtures/ops/${name}.json`, import.meta.url);
+  return (JSON.parse(readFileSync(path, 'utf8')) as { readonly cases: readonly Described[] }).cases;
+});
 
 function opCase({ op, sizes }: Described): cases.OpCase {
   const numbers = sizes as number[];
+  const block = blockCase(op, sizes);
+  if (block) return block.make();
   if (op === 'conv2d') return cases.conv2dCase(numbers);
   if (op === 'batchNorm') return cases.batchNormCase(numbers);
   if (op === 'pool') return cases.poolCase(sizes[0] as string, numbers.slice(1));
@@ -44,6 +49,8 @@ function opCase({ op, sizes }: Described): cases.OpCase {
 /** Numbers summed for one value, at most. */
 function reduction({ op, sizes }: Described): number {
   const [a, b, c, d, e, f] = sizes as number[];
+  const block = blockCase(op, sizes);
+  if (block) return block.reduction;
   if (op === 'conv2d') return Math.max(f! * f! * Math.max(d!, e!), a! * b! * c!);
   if (op === 'batchNorm') return a! * b! * c! * 4;
   if (op === 'linear') return Math.max(a!, b!, c!);
@@ -88,7 +95,7 @@ after(async () => {
   for (const { backend } of [...engines, ...twoThreads]) await backend?.dispose();
 });
 
-for (const described of fixture.cases) {
+for (const described of fixtures) {
   const title = `${described.op} ${JSON.stringify(described.sizes)}`;
   engines.forEach(({ title: engine, backend, skip }, i) => {
     test(`${title}: PyTorch's on ${engine}`, { skip }, async () => {

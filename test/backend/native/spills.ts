@@ -10,6 +10,10 @@ export const registerTiles: readonly (readonly [tile: string, caller: string])[]
   ['multiplyTile', 'runGather'],
   ['accumulate', 'gatherWeight'],
   ['accumulateTiles', 'runWinogradWeight'],
+  ['multiplyPixels', 'runGrouped'],
+  ['accumulateGrouped', 'sumGrouped'],
+  ['addDots', 'multiplyByDots'],
+  ['addRows', 'multiplyByRows'],
 ];
 
 export interface HotLoop {
