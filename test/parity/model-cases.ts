@@ -44,7 +44,7 @@ const photo = (options: object) => options as ResNetOptions;
 /** What the registry does not make: one block a stage, and classifiers with few features. */
 const madeForTests: Readonly<Record<string, Create>> = {
   'basic blocks': (options) => new ResNet(BasicBlock, oneBlockAStage, photo(options)),
-  bottlenecks: (options) => new ResNet(Bottleneck, oneBlockAStage, photo(options)),
+  'bottleneck blocks': (options) => new ResNet(Bottleneck, oneBlockAStage, photo(options)),
   'plain blocks': (options) => new ResNet(PlainBlock, oneBlockAStage, photo(options)),
   'wide bottlenecks': (options) =>
     new ResNet(Bottleneck, oneBlockAStage, photo(options), { widthPerGroup: 128 }),
