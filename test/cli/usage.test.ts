@@ -11,6 +11,8 @@ const commands = [
   ['export'],
   ['devices'],
   ['summary'],
+  ['inspect'],
+  ['import'],
   ['bench', 'step'],
   ['build-native'],
   ['demo'],

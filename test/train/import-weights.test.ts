@@ -114,7 +114,15 @@ test(
       const report = await importWeights(path.join(cifar, 'resnet20-12fca82f.th'), out, options);
       assert.equal(report.format, 'pytorch-legacy');
       assert.equal(report.parameters, 269_722);
-      const { top1, images: count, loss, device } = await evaluate(out, images, { batchSize: 50 });
+      const {
+        top1,
+        images: count,
+        loss,
+        device,
+      } = await evaluate(out, images, {
+        batchSize: 50,
+        threads: 1,
+      });
       context.diagnostic(`${(100 * top1).toFixed(2)} % of ${count}, loss ${loss}, ${device}`);
       assert.equal(count, 1000);
       assert.ok(top1 >= 0.99, `${top1}`);
