@@ -170,6 +170,20 @@ export {
   saveWeights,
   type Checkpoint,
 } from './train/checkpoint.js';
+export {
+  exportCheckpoint,
+  exportFormats,
+  type ExportFormat,
+  type ExportOptions,
+  type ExportResult,
+} from './train/export-checkpoint.js';
+export {
+  exportOnnx,
+  type ExportOnnxOptions,
+  type OnnxOptions,
+  type OnnxSummary,
+} from './train/export-onnx.js';
+export { exportPth, exportSafetensors, type ExportWeightsOptions } from './train/export-weights.js';
 
 export { importWeights, type ImportOptions, type ImportReport } from './train/import-weights.js';
 export {

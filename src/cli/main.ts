@@ -14,6 +14,7 @@ async function commands(): Promise<Command[]> {
     import('./train.js').then((module) => module.trainCommand()),
     import('./eval.js').then((module) => module.evalCommand()),
     import('./predict.js').then((module) => module.predictCommand()),
+    import('./export.js').then((module) => module.exportCommand()),
     import('./devices.js').then((module) => module.devicesCommand()),
     import('./summary.js').then((module) => module.summaryCommand()),
     import('./inspect.js').then((module) => module.inspectCommand()),

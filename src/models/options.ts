@@ -31,11 +31,11 @@ export const networkOptionSchemas = {
   dropout: z.number().nullable().default(null),
 } satisfies Record<NetworkOption, z.ZodType>;
 
-export const networkOptionNames = Object.keys(networkOptionSchemas) as NetworkOption[];
+const names = Object.keys(networkOptionSchemas) as NetworkOption[];
 
 /** The network's options among others, those that are left out left out. */
 export function networkOptionsOf(options: NetworkOptions): NetworkOptions {
-  const given = networkOptionNames.map((name) => [name, options[name]] as const);
+  const given = names.map((name) => [name, options[name]] as const);
   return Object.fromEntries(given.filter(([, value]) => value !== undefined && value !== null));
 }
 

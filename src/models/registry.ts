@@ -4,7 +4,7 @@ import { PlusxError } from '../errors.js';
 import { alexnet } from './alexnet.js';
 import type { Backbone } from './backbone.js';
 import * as cifar from './cifar-resnet.js';
-import { networkOptionNames, networkOptionsOf, type NetworkOption } from './options.js';
+import { networkOptionsOf, type NetworkOption } from './options.js';
 import type { NetworkOptions } from './options.js';
 import * as plain from './plain.js';
 import * as resnet from './resnet.js';
@@ -94,30 +94,34 @@ export function optionsOfModel(name: string): readonly NetworkOption[] {
 /** Throws where the model does not have an option, or an option not the value. */
 export function expectNetworkOptions(name: string, options: NetworkOptions): void {
   const [, family] = entry(name);
-  const given = networkOptionsOf(options);
-  for (const option of networkOptionNames) {
-    const value = given[option];
-    if (value === undefined) continue;
-    if (!family.options.includes(option)) throw notOf(name, option, value, family);
+  for (const [option, value] of Object.entries(networkOptionsOf(options)) as [
+    NetworkOption,
+    Value,
+  ][]) {
+    if (!family.options.includes(option)) throw notOf(name, option, value);
     const legal = legalValues[option];
-    if (typeof legal === 'function' ? legal(value) : legal.includes(value)) continue;
-    if (typeof legal !== 'function') throw unknown(option, String(value), legal.map(String));
-    const wanted = 'a number from 0 to below 1';
-    throw new PlusxError('option', `${name}: ${option} must be ${wanted}, got ${String(value)}`);
+    if (legal.includes(value)) continue;
+    if (option !== 'dropout') throw unknown(option, String(value), legal.map(String));
+    if (typeof value === 'number' && value >= 0 && value < 1) continue;
+    throw new PlusxError(
+      'option',
+      `${name}: dropout must be from 0 to below 1, got ${String(value)}`,
+      { model: name, option, value },
+    );
   }
 }
 
-type Value = string | number | boolean | null;
+type Value = string | number | boolean;
 
-const legalValues: Readonly<Record<NetworkOption, readonly Value[] | ((value: Value) => boolean)>> =
-  {
-    stem: resnet.stems,
-    variant: resnet.variants,
-    shortcut: cifar.cifarShortcuts,
-    zeroInitResidual: [true, false],
-    squeezeExcitation: [true, false],
-    dropout: (value) => typeof value === 'number' && value >= 0 && value < 1,
-  };
+/** Where they can be counted. */
+const legalValues: Readonly<Record<NetworkOption, readonly Value[]>> = {
+  stem: resnet.stems,
+  variant: resnet.variants,
+  shortcut: cifar.cifarShortcuts,
+  zeroInitResidual: [true, false],
+  squeezeExcitation: [true, false],
+  dropout: [],
+};
 
 function entry(name: string): readonly [Create, Family] {
   const found = Object.hasOwn(registry, name) ? registry[name] : undefined;
@@ -125,16 +129,14 @@ function entry(name: string): readonly [Create, Family] {
   return found;
 }
 
-function notOf(name: string, option: string, value: Value, { options }: Family): PlusxError {
-  const others =
-    options.length === 0 ? 'it has no options of its own' : `it has ${options.join(', ')}`;
-  const owners = Object.keys(registry).filter((other) =>
-    registry[other]![1].options.includes(option as NetworkOption),
-  );
+function notOf(name: string, option: NetworkOption, value: Value): PlusxError {
+  const has = (other: string) => entry(other)[1].options.includes(option);
+  const own = entry(name)[1].options;
   return new PlusxError(
     'option',
-    `${name}: there is no option ${option} (given: ${String(value)}); ${others}. Leave it out, or ` +
-      `take one of ${owners.join(', ')}`,
+    `${name} has no option ${option}, given as ${String(value)}; ` +
+      `it has ${own.length === 0 ? 'none' : own.join(', ')}. Leave it out, or take one of ` +
+      modelNames.filter(has).join(', '),
     { model: name, option, value },
   );
 }

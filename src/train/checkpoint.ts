@@ -80,9 +80,14 @@ export async function saveCheckpoint(
   checkpoint: Checkpoint,
   fileSystem?: AtomicFileSystem,
 ): Promise<void> {
-  const { model, classes, preprocessing, training, state } = checkpoint;
+  const metadata = { format: 'pt', ...checkpointMetadata(checkpoint) };
+  await writeSafetensors(file, { tensors: toTensors(checkpoint.state), metadata }, fileSystem);
+}
+
+/** All of a checkpoint but its tensors, as strings by key. */
+export function checkpointMetadata(checkpoint: Checkpoint): Record<string, string> {
+  const { model, classes, preprocessing, training } = checkpoint;
   const metadata: Record<string, string> = {
-    format: 'pt',
     'plusx.checkpoint': String(formatVersion),
     'plusx.version': packageRoot().version,
     'plusx.model': JSON.stringify(model),
@@ -92,7 +97,7 @@ export async function saveCheckpoint(
   for (const [key, value] of Object.entries(training ?? {})) {
     metadata[`plusx.${key}`] = JSON.stringify(value);
   }
-  await writeSafetensors(file, { tensors: toTensors(state), metadata }, fileSystem);
+  return metadata;
 }
 
 /** Reads a checkpoint; throws PlusxError `checkpoint-…` naming the file and what is wrong. */

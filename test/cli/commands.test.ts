@@ -1,6 +1,6 @@
 /** A tiny run from start to end through the command line, and the records that machines read. */
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -92,6 +92,32 @@ describe('train, eval and predict', () => {
       const sum = classes.reduce((total, { probability }) => total + probability, 0);
       assert.ok(Math.abs(sum - 1) < 1e-6, `sum ${sum}`);
     }
+  });
+
+  test('export writes a checkpoint for others, and --json says what', async () => {
+    const onnx = ['--format', 'onnx', '--no-fold-batch-norm', '--opset', '17'];
+    const args = ['export', 'run/best.safetensors', ...onnx, '--out', 'model.onnx', '--json'];
+    const { code, stderr, records } = await runCli(args, { cwd });
+    assert.equal(code, 0, stderr);
+    const { bytes, ...rest } = records()[0]!;
+    assert.equal(bytes, statSync(path.join(cwd, 'model.onnx')).size);
+    assert.deepEqual(rest, {
+      type: 'export',
+      checkpoint: 'run/best.safetensors',
+      file: 'model.onnx',
+      format: 'onnx',
+      classes: ['disc', 'square'],
+      onnx: { opset: 17, nodes: 68, bytes },
+    });
+    assert.match(stderr, /^model\.onnx: 45 MB, opset 17, 68 nodes$/m);
+  });
+
+  test('export puts the file beside the checkpoint', async () => {
+    const args = ['export', 'run/best.safetensors', '--format', 'pth'];
+    const { code, stdout, stderr } = await runCli(args, { cwd });
+    assert.equal(code, 0, stderr);
+    assert.equal(stdout, 'run/best.pth: 45 MB\n');
+    assert.ok(existsSync(path.join(cwd, 'run/best.pth')));
   });
 
   test('Ctrl-C saves and prints the command that continues the run', async () => {

@@ -8,6 +8,7 @@ const commands = [
   ['train'],
   ['eval'],
   ['predict'],
+  ['export'],
   ['devices'],
   ['summary'],
   ['inspect'],
@@ -99,6 +100,21 @@ describe('wrong usage ends with exit code 2 and says what is right', () => {
       'an instruction set of another device',
       ['bench', 'step', '--device', 'wasm', '--instruction-set', 'avx2'],
       /"avx2", which the device "wasm" does not have; take the device "native"/,
+    ],
+    [
+      'an unknown format',
+      ['export', 'best.safetensors', '--format', 'onx'],
+      /--format: expected one of onnx, safetensors, pth, got "onx"; did you mean "onnx"/,
+    ],
+    [
+      'no format',
+      ['export', 'best.safetensors'],
+      /required option '--format <name>' not specified/,
+    ],
+    [
+      'an option of another format',
+      ['export', 'best.safetensors', '--format', 'pth', '--no-fold-batch-norm'],
+      /foldBatchNorm: is for the format onnx, the format is pth/,
     ],
     [
       'an unknown model',
