@@ -97,7 +97,7 @@ export {
   type VggOptions,
 } from './models/vgg.js';
 export { createModel, modelDefaults, modelNames, type ModelOptions } from './models/registry.js';
-export { networkText, type NetworkOptions } from './models/options.js';
+export { networkOptionsOf, networkText, type NetworkOptions } from './models/options.js';
 export { summarize, type LayerSummary, type ModelSummary } from './models/summary.js';
 
 // Data

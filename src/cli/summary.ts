@@ -1,6 +1,6 @@
 /** `plusx summary`: a model's layers, parameters and arithmetic. */
 import { Command } from 'commander';
-import type { NetworkOptions } from '../models/options.js';
+import { networkOptionsOf, networkText, type NetworkOptions } from '../models/options.js';
 import { createModel, modelDefaults, modelNames } from '../models/registry.js';
 import { summarize } from '../models/summary.js';
 import { addNetworkOptions, jsonOption, wholeOption } from './options.js';
@@ -24,7 +24,8 @@ export const summaryCommand = () =>
     .addHelpText(
       'after',
       '\nExamples:\n  $ plusx summary resnet18\n' +
-        '  $ plusx summary resnet18 --stem conv3x3 --classes 2 --image-size 64\n',
+        '  $ plusx summary resnet18 --stem conv3x3 --classes 2 --image-size 64\n' +
+        '  $ plusx summary resnet56 --shortcut B --json\n',
     )
     .action((name: string, { json = false, ...options }: Options) => {
       const output = new Output(json);
@@ -32,7 +33,15 @@ export const summaryCommand = () =>
       const { imageSize, classes } = { ...modelDefaults(name), ...options };
       const { layers, parameters, macs } = summarize(model, imageSize);
       for (const layer of layers) output.record({ type: 'layer', ...layer });
-      output.record({ type: 'model', model: name, imageSize, classes, parameters, macs });
+      output.record({
+        type: 'model',
+        model: name,
+        ...networkOptionsOf(options),
+        imageSize,
+        classes,
+        parameters,
+        macs,
+      });
       const rows = layers.map(({ path, op, output: shape, ...layer }) => [
         path || '·',
         op,
@@ -42,7 +51,7 @@ export const summaryCommand = () =>
       ]);
       output.print(table(['layer', 'op', 'output', 'parameters', 'multiply-adds'], rows));
       output.print(
-        `\n${name}: ${whole(parameters)} parameters, ` +
+        `\n${networkText({ model: name, ...options })}: ${whole(parameters)} parameters, ` +
           `${(macs / 1e9).toFixed(2)} billion multiply-adds for an image of ${imageSize} pixels`,
       );
     });

@@ -94,10 +94,8 @@ export function optionsOfModel(name: string): readonly NetworkOption[] {
 /** Throws where the model does not have an option, or an option not the value. */
 export function expectNetworkOptions(name: string, options: NetworkOptions): void {
   const [, family] = entry(name);
-  for (const [option, value] of Object.entries(networkOptionsOf(options)) as [
-    NetworkOption,
-    Value,
-  ][]) {
+  const given = Object.entries(networkOptionsOf(options)) as [NetworkOption, Value][];
+  for (const [option, value] of given) {
     if (!family.options.includes(option)) throw notOf(name, option, value);
     const legal = legalValues[option];
     if (legal.includes(value)) continue;

@@ -161,6 +161,29 @@ describe('the other commands', () => {
     assert.equal(await count('--stem', 'conv3x3', '--classes', '2'), 11_169_858);
   });
 
+  test('summary takes the size that a network was made for, and its options', async () => {
+    const last = async (...args: string[]) => {
+      const { stdout } = await runCli(['summary', ...args]);
+      return stdout.trimEnd().split('\n').at(-1);
+    };
+    assert.equal(
+      await last('resnet20', '--shortcut', 'B'),
+      'resnet20 (shortcut B): 272,474 parameters, 0.04 billion multiply-adds for an image of 32 pixels',
+    );
+    assert.match((await last('resnet50'))!, /: 25,557,032 parameters, 4\.09 billion/);
+    assert.match((await last('vgg16'))!, /: 138,357,544 parameters, 15\.47 billion/);
+  });
+
+  test('summary --json has a record a layer, with output, parameters and multiply-adds', async () => {
+    const { records } = await runCli(['summary', 'resnext50_32x4d', '--json']);
+    const grouped = records().find(({ path }) => path === 'layer1.0.conv2');
+    assert.deepEqual(grouped, {
+      ...{ type: 'layer', path: 'layer1.0.conv2', op: 'conv2d', output: [56, 56, 128] },
+      ...{ parameters: 4608, macs: 4608 * 56 * 56 },
+    });
+    assert.equal(records().at(-1)!['parameters'], 25_028_904);
+  });
+
   test('bench step --json has its figures', async () => {
     const args = 'bench step --image-size 16 --batch-size 2 --steps 3 --threads 1 --json'.split(
       ' ',

@@ -39,7 +39,7 @@ describe('help', () => {
   test('train --help has every option', async () => {
     const { stdout } = await runCli(['train', '--help']);
     const options =
-      'model stem image-size epochs batch-size lr momentum weight-decay optimizer schedule ' +
+      'model stem variant shortcut zero-init-residual squeeze-excitation dropout image-size epochs batch-size lr momentum weight-decay optimizer schedule ' +
       'warmup-epochs seed device threads instruction-set out resume checkpoint-every val-split skip-bad exif json';
     for (const name of options.split(' ')) assert.match(stdout, new RegExp(`\n  --${name}\\b`));
   });
@@ -115,6 +115,21 @@ describe('wrong usage ends with exit code 2 and says what is right', () => {
       'an option of another format',
       ['export', 'best.safetensors', '--format', 'pth', '--no-fold-batch-norm'],
       /foldBatchNorm: is for the format onnx, the format is pth/,
+      ],
+      [
+      "another network's option",
+      ['train', 'x', '--model', 'alexnet', '--stem', 'conv3x3'],
+      /alexnet has no option stem, given as conv3x3; it has dropout\. Leave it out, or take one of/,
+    ],
+    [
+      "another network's option in a benchmark",
+      ['bench', 'step', '--model', 'resnet20', '--variant', 'd'],
+      /resnet20 has no option variant, given as d; it has shortcut, zeroInitResidual/,
+    ],
+    [
+      "another network's option in a summary",
+      ['summary', 'plain20', '--squeeze-excitation'],
+      /plain20 has no option squeezeExcitation/,
     ],
     [
       'an unknown model',

@@ -43,6 +43,9 @@ const illegal: [TrainOptions, RegExp][] = [
     { folder, model: 'resnet81' },
     /model must be one of resnet18.*got "resnet81"; did you mean "resnet18"\?/,
   ],
+  [{ folder, model: 'alexnet', stem: 'conv3x3' }, /alexnet has no option stem/],
+  [{ folder, stem: 'conv4x4' as 'conv3x3' }, /stem "conv4x4" is not known; did you mean "conv3x3"/],
+  [{ folder, model: 'vgg16', dropout: -0.1 }, /dropout must be from 0 to below 1, got -0\.1/],
   [{ folder, batchsize: 3 } as TrainOptions, /"batchsize" is not known; did you mean "batchSize"/],
 ];
 
@@ -72,6 +75,19 @@ test('a resumed run takes its own options, and refuses one that would change its
   assert.throws(() => configureResumed(stored, { epochs: 2 }), {
     message: /epochs is 2 now, the run was started with 3; it can be raised, not lowered/,
   });
+});
+
+test('images are by default of the size that the network was made for', () => {
+  assert.equal(configure({ folder }).imageSize, 224);
+  assert.equal(configure({ folder, model: 'resnet56' }).imageSize, 32);
+  assert.equal(configure({ folder, model: 'resnet56', imageSize: 64 }).imageSize, 64);
+});
+
+test('a configuration from before there were options of networks chooses none', () => {
+  const { stem, ...now } = configure({ folder, stem: 'conv3x3' });
+  const newer = ['variant', 'shortcut', 'zeroInitResidual', 'squeezeExcitation', 'dropout'];
+  const older = Object.fromEntries(Object.entries(now).filter(([key]) => !newer.includes(key)));
+  assert.deepEqual(trainConfigSchema.parse({ ...older, stem }), { stem, ...now });
 });
 
 test('a run goes on with its instruction set, and on another engine without one', () => {
