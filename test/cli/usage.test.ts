@@ -115,8 +115,8 @@ describe('wrong usage ends with exit code 2 and says what is right', () => {
       'an option of another format',
       ['export', 'best.safetensors', '--format', 'pth', '--no-fold-batch-norm'],
       /foldBatchNorm: is for the format onnx, the format is pth/,
-      ],
-      [
+    ],
+    [
       "another network's option",
       ['train', 'x', '--model', 'alexnet', '--stem', 'conv3x3'],
       /alexnet has no option stem, given as conv3x3; it has dropout\. Leave it out, or take one of/,
