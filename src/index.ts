@@ -91,6 +91,7 @@ export type { StateDict, StateTensor } from './train/state-dict.js';
 export { addBatch, meanLoss, noImages, top1, type RunningSums } from './train/metrics.js';
 export { train } from './train/trainer.js';
 export type * from './train/train-options.js';
+export { freezeChoices, type Freeze } from './train/fine-tuning.js';
 export {
   evaluate,
   predict,

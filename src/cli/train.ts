@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { modelNames } from '../models/registry.js';
 import { stems } from '../models/resnet.js';
+import { freezeChoices } from '../train/fine-tuning.js';
 import { train, type StartEvent, type TrainOptions } from '../train/trainer.js';
 import * as options from './options.js';
 import { bytesText, durationText, flopsText, Output, whole } from './output.js';
@@ -34,6 +35,22 @@ export const trainCommand = () =>
       ]),
     )
     .addOption(options.numberOption('--warmup-epochs <n>', 'epochs of rising rate; default 0'))
+    .option('--weights <file>', 'start from them: safetensors or a checkpoint; the head may differ')
+    .addOption(
+      options.choiceOption(
+        '--freeze <part>',
+        'keep it and all before it as it is; backbone: all but the head; default none',
+        freezeChoices,
+      ),
+    )
+    .addOption(options.numberOption('--head-lr <rate>', 'of the last layer; default as --lr'))
+    .option('--freeze-statistics', 'batch-norms use and keep their running statistics')
+    .addOption(
+      options.wholeOption(
+        '--accumulate <n>',
+        'compute a step in n parts, for less memory; batch-norms see a part at a time; default 1',
+      ),
+    )
     .addOption(options.wholeOption('--seed <n>', 'of weights, order and split; default 0', 0))
     .addOption(options.deviceOption())
     .addOption(options.threadsOption())
@@ -56,6 +73,7 @@ export const trainCommand = () =>
       'after',
       '\nExamples:\n  $ plusx train ./photos --epochs 20\n' +
         '  $ plusx train ./photos --stem conv3x3 --image-size 64 --batch-size 32 --schedule cosine\n' +
+        '  $ plusx train ./photos --weights resnet18.safetensors --freeze layer2 --head-lr 0.1\n' +
         '  $ plusx train --resume runs/2026-01-31-120000\n',
     )
     .action(trainAction);
@@ -108,10 +126,14 @@ export function startText(event: StartEvent): string {
     return `${name} ${event.trainImagesPerClass[i]}+${event.valImagesPerClass[i]}`;
   });
   const stem = event.stem ? ` (${event.stem} stem)` : '';
+  const all = event.trainedParameters === event.parameters;
+  const trained = all ? '' : `, ${whole(event.trainedParameters)} of them trained`;
+  const { accumulate } = event.config;
+  const parts = accumulate > 1 ? ` in ${accumulate} parts` : '';
   return [
-    `model    ${event.model}${stem}, ${whole(event.parameters)} parameters`,
+    `model    ${event.model}${stem}, ${whole(event.parameters)} parameters${trained}`,
     `images   ${images.join(', ')} (training+validation), ${event.imageSize} px`,
-    `step     ${flopsText(event.flopsPerStep)}, batch ${event.batchSize}, ` +
+    `step     ${flopsText(event.flopsPerStep)}, batch ${event.batchSize}${parts}, ` +
       `${event.stepsPerEpoch} steps an epoch, ${event.epochs} epochs`,
     `memory   ${bytesText(event.peakMemoryBytes)} at most`,
     `device   ${event.deviceDescription}`,

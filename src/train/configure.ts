@@ -8,6 +8,7 @@ import { deviceNames, instructionSets, type DeviceChoice } from '../backend/devi
 import { PlusxError } from '../errors.js';
 import { stems } from '../models/resnet.js';
 import { modelNames } from '../models/registry.js';
+import { freezeChoices } from './fine-tuning.js';
 import { adamW, sgd, type Optimizer } from './optimizers.js';
 import type { TrainConfig, TrainOptions } from './train-options.js';
 
@@ -27,6 +28,12 @@ export const trainConfigSchema = z.object({
   optimizer: z.enum(['sgd', 'adamw']),
   schedule: z.enum(['constant', 'cosine']),
   warmupEpochs: z.number(),
+  // Runs from before there was fine-tuning began with drawn weights and train everything.
+  weights: z.string().nullable().default(null),
+  freeze: z.enum(freezeChoices).default('none'),
+  headLr: z.number().nullable().default(null),
+  freezeStatistics: z.boolean().default(false),
+  accumulate: z.int().default(1),
   seed: z.int(),
   device: z.enum(['auto', 'native', 'wasm', 'reference']),
   threads: z.int().nullable(),
@@ -78,6 +85,11 @@ export function configure(options: TrainOptions): TrainConfig {
     optimizer: 'sgd',
     schedule: 'constant',
     warmupEpochs: 0,
+    weights: null,
+    freeze: 'none',
+    headLr: null,
+    freezeStatistics: false,
+    accumulate: 1,
     seed: 0,
     device: 'auto',
     threads: null,
@@ -194,6 +206,11 @@ const rules: Readonly<Record<ConfigKey, Rule>> = {
   optimizer: oneOf(['sgd', 'adamw']),
   schedule: oneOf(['constant', 'cosine']),
   warmupEpochs: notNegative,
+  weights: orNull({ legal: (value: string) => value !== '', wanted: 'the path of a file' }),
+  freeze: oneOf(freezeChoices),
+  headLr: orNull(aboveZero(Infinity)),
+  freezeStatistics: flag,
+  accumulate: whole(1),
   seed: whole(0),
   device: oneOf(deviceChoices),
   threads: orNull(whole(1)),
@@ -213,6 +230,10 @@ function expectValid(config: TrainConfig): void {
     throw illegal(key, value, wanted, names);
   }
   const { optimizer, momentum, warmupEpochs, epochs, device, instructionSet } = config;
+  if (config.accumulate > config.batchSize) {
+    const wanted = `at most the images of a step, batchSize ${config.batchSize}`;
+    throw illegal('accumulate', config.accumulate, wanted);
+  }
   if (instructionSet !== null && !isOfNative(device)) {
     const wanted = `left out with the device "${device}", which has no choice of them`;
     throw illegal('instructionSet', instructionSet, wanted);

@@ -12,9 +12,12 @@ import { standardPreprocessing, type Compose } from '../data/transforms.js';
 import { PlusxError } from '../errors.js';
 import { createModel } from '../models/registry.js';
 import { optimizerOf } from './configure.js';
+import { fineTuningOptions } from './fine-tuning.js';
+import { forecastWithin } from './memory-check.js';
 import { noImages } from './metrics.js';
 import { describeData, expectSameData, findOrigin, warnOfDevice } from './resume.js';
 import { Session } from './session.js';
+import { readStartWeights, startFrom } from './start-weights.js';
 import type { TrainConfig, TrainEvents, TrainOptions } from './train-options.js';
 import { TrainingRun } from './training-run.js';
 
@@ -25,6 +28,8 @@ const maxCacheBytes = 2 ** 30;
 export async function prepareRun(options: TrainOptions, events: TrainEvents): Promise<TrainingRun> {
   const warn = events.warning ?? (() => {});
   const { folder, config, checkpoint } = await findOrigin(options, warn);
+  const weights =
+    config.weights === null || checkpoint ? null : await readStartWeights(config.weights);
   const transform = standardPreprocessing(config.imageSize, config.exif);
   const images = await readImages(config, transform, events, options.signal);
   const { train, val, skipped } = images;
@@ -42,8 +47,11 @@ export async function prepareRun(options: TrainOptions, events: TrainEvents): Pr
     const { imageSize } = config;
     const { normalization } = transform;
     const optimizer = optimizerOf(config);
-    const sessionOptions = { imageSize, batchSize, normalization, optimizer, seed };
-    const forecast = Session.forecast(model, backend, sessionOptions);
+    const sessionOptions = {
+      ...{ imageSize, batchSize, normalization, optimizer, seed },
+      ...{ accumulate: config.accumulate, ...fineTuningOptions(model, config) },
+    };
+    const forecast = forecastWithin(model, backend, sessionOptions, warn);
     const session = await Session.create(model, backend, sessionOptions);
     const run = new TrainingRun({
       folder,
@@ -62,6 +70,7 @@ export async function prepareRun(options: TrainOptions, events: TrainEvents): Pr
     });
     const stepSeconds = await measureStep(session, config);
     if (checkpoint) await session.importState(checkpoint.state);
+    if (weights) await startFrom(session, model, weights, config.weights!, warn);
     session.stepsTaken = run.progress.globalStep;
     await run.begin(stepSeconds, countPerClass(train), countPerClass(val));
     return run;

@@ -33,6 +33,14 @@ export async function findOrigin(
     folder.expectNew();
     return { folder, config, checkpoint: null };
   }
+  if (options.weights !== undefined) {
+    throw new PlusxError(
+      'option',
+      `resume: a run that goes on has weights of its own, got the weights ${options.weights}; ` +
+        'leave them out, or start a new run with another --out',
+      { weights: options.weights },
+    );
+  }
   const { run, file } = source;
   const folder = new RunFolder(options.out ?? run ?? RunFolder.defaultPath());
   const continued = run !== null && path.resolve(run) === path.resolve(folder.path);

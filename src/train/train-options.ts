@@ -3,6 +3,7 @@ import type { DeviceChoice, InstructionSet } from '../backend/devices.js';
 import type { BadImage } from '../data/doctor.js';
 import type { ExifPolicy } from '../data/decode.js';
 import type { Stem } from '../models/resnet.js';
+import type { Freeze } from './fine-tuning.js';
 import type { ConfusionMatrix } from './metrics.js';
 
 /** How a rate develops over a run: at `lr` throughout, or along half a cosine down to 0. */
@@ -36,6 +37,25 @@ export interface TrainOptions {
   readonly schedule?: ScheduleName | undefined;
   /** Epochs, also fractional, over which the rate rises linearly from 0. Default 0. */
   readonly warmupEpochs?: number | undefined;
+  /**
+   * Where the weights begin: a safetensors file, a checkpoint. Default: drawn from the seed. The head
+   * is drawn anew where the number of classes differs. Not together with `resume`.
+   */
+  readonly weights?: string | undefined;
+  /**
+   * What stays as it is: `stem`, `layer1` … `layer3` with all before, or `backbone`, all but the head.
+   * Its batch-norms use their running statistics. Default `none`.
+   */
+  readonly freeze?: Freeze | undefined;
+  /** Learning rate of the head, the last linear layer, along the same schedule. Default: `lr`. */
+  readonly headLr?: number | undefined;
+  /** All batch-norms use their running statistics and leave them as they are. Default false. */
+  readonly freezeStatistics?: boolean | undefined;
+  /**
+   * Micro-batches in which a step's images are computed one after the other, to save memory. There is
+   * one update a step; batch-norms see a micro-batch at a time. Default 1.
+   */
+  readonly accumulate?: number | undefined;
   /** Of weights, order of images and split. A whole number. Default 0. */
   readonly seed?: number | undefined;
   /** Default `auto`. */
@@ -92,8 +112,10 @@ export interface StartEvent {
   readonly run: string;
   readonly model: string;
   readonly stem: Stem | null;
-  /** Trained numbers. */
+  /** Numbers of the model that can be trained. */
   readonly parameters: number;
+  /** Those that are: all but the frozen ones. */
+  readonly trainedParameters: number;
   readonly classes: readonly string[];
   /** As many as `classes`. */
   readonly trainImagesPerClass: readonly number[];
@@ -174,7 +196,10 @@ export interface CheckpointEvent {
 }
 
 export interface WarningEvent {
-  /** `device`, `device-changed`, `images-skipped`, `run-restarted`, `schedule-stretched`. */
+  /**
+   * `device`, `device-changed`, `head-replaced`, `images-skipped`, `memory`, `run-restarted`,
+   * `schedule-stretched`.
+   */
   readonly code: string;
   readonly message: string;
 }
@@ -213,6 +238,11 @@ export interface TrainConfig {
   readonly optimizer: OptimizerName;
   readonly schedule: ScheduleName;
   readonly warmupEpochs: number;
+  readonly weights: string | null;
+  readonly freeze: Freeze;
+  readonly headLr: number | null;
+  readonly freezeStatistics: boolean;
+  readonly accumulate: number;
   readonly seed: number;
   readonly device: DeviceChoice;
   readonly threads: number | null;
