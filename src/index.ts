@@ -10,6 +10,8 @@ export {
   BatchNorm2d,
   conv2d,
   Conv2d,
+  dropout,
+  Dropout,
   linear,
   Linear,
   sequential,
@@ -19,25 +21,83 @@ export {
   type Layer,
 } from './nn/layers.js';
 export {
+  adaptiveAvgPool2d,
   avgPool2d,
   crossEntropy,
   flatten,
   globalAvgPool2d,
+  identityShortcut,
   maxPool2d,
   relu,
+  scaleChannels,
+  sigmoid,
+  type AvgPool2dOptions,
+  type DropoutOptions,
+  type IdentityShortcutOptions,
   type Pool2dOptions,
 } from './nn/functional.js';
 
 // Models
 export {
-  BasicBlock,
+  Backbone,
+  features,
+  type Stage,
+  type StageName,
+  type StageOutput,
+} from './models/backbone.js';
+export { BasicBlock, Bottleneck, SqueezeExcitation, type BlockStyle } from './models/blocks.js';
+export {
   ResNet,
+  resnet101,
+  resnet152,
   resnet18,
+  resnet34,
+  resnet50,
+  resnext50,
   stems,
+  variants,
+  wideResnet50,
   type ResNetOptions,
   type Stem,
+  type Variant,
 } from './models/resnet.js';
-export { createModel, modelNames, type ModelOptions } from './models/registry.js';
+export {
+  CifarResNet,
+  cifarShortcuts,
+  resnet110,
+  resnet20,
+  resnet32,
+  resnet44,
+  resnet56,
+  type CifarResNetOptions,
+  type CifarShortcut,
+} from './models/cifar-resnet.js';
+export {
+  plain18,
+  plain20,
+  plain32,
+  plain34,
+  plain44,
+  plain56,
+  PlainBlock,
+  type CifarPlainOptions,
+  type PlainOptions,
+} from './models/plain.js';
+export { AlexNet, alexnet, type AlexNetOptions } from './models/alexnet.js';
+export {
+  Vgg,
+  vgg11,
+  vgg11bn,
+  vgg13,
+  vgg13bn,
+  vgg16,
+  vgg16bn,
+  vgg19,
+  vgg19bn,
+  type VggOptions,
+} from './models/vgg.js';
+export { createModel, modelDefaults, modelNames, type ModelOptions } from './models/registry.js';
+export { networkText, type NetworkOptions } from './models/options.js';
 export { summarize, type LayerSummary, type ModelSummary } from './models/summary.js';
 
 // Data
@@ -111,6 +171,21 @@ export {
   saveWeights,
   type Checkpoint,
 } from './train/checkpoint.js';
+
+export { importWeights, type ImportOptions, type ImportReport } from './train/import-weights.js';
+export {
+  expectMatch,
+  matchWeights,
+  type ShapeMismatch,
+  type WeightMatch,
+} from './train/match-weights.js';
+export {
+  readWeights,
+  type WeightFormat,
+  type WeightOptions,
+  type Weights,
+} from './formats/weights.js';
+export { inspectWeights, type FileReport, type TensorReport } from './formats/inspect.js';
 
 // Engines
 export {

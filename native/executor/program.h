@@ -24,10 +24,19 @@
   X(relu)                       \
   X(reluBackward)               \
   X(add)                        \
+  X(sigmoid)                    \
+  X(sigmoidBackward)            \
+  X(scaleChannels)              \
+  X(scaleChannelsBackward)      \
+  X(dropout)                    \
+  X(identityShortcut)           \
+  X(identityShortcutBackward)   \
   X(maxPool2d)                  \
   X(maxPool2dBackward)          \
   X(avgPool2d)                  \
   X(avgPool2dBackward)          \
+  X(adaptiveAvgPool2d)          \
+  X(adaptiveAvgPool2dBackward)  \
   X(nhwcToNchw)                 \
   X(nchwToNhwc)                 \
   X(softmaxCrossEntropy)        \

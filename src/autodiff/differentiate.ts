@@ -21,14 +21,14 @@ export interface DerivativeRules {
 
 /**
  * Appends the backward pass of `loss` to the graph and returns the gradient of each value of
- * `parameters`, in their order.
+ * `parameters`, in their order; null where the loss does not depend on it.
  */
 export function differentiate(
   builder: GraphBuilder,
   loss: Value,
   parameters: readonly Value[],
   rules: DerivativeRules,
-): readonly Value[] {
+): readonly (Value | null)[] {
   const forward = [...builder.nodes];
   const needed = dependents(forward, parameters);
   const gradients = new Map<number, Value>([[loss.id, rules.ones(loss, 'loss')]]);
@@ -46,11 +46,7 @@ export function differentiate(
       gradients.set(id, sum ? rules.add(sum, gradient, node.path) : gradient);
     });
   }
-  return parameters.map((parameter) => {
-    const gradient = gradients.get(parameter.id);
-    if (!gradient) throw new Error(`internal: the loss does not depend on %${parameter.id}`);
-    return gradient;
-  });
+  return parameters.map(({ id }) => gradients.get(id) ?? null);
 }
 
 /** The ids of all values through which a parameter reaches the loss, the parameters included. */

@@ -128,10 +128,27 @@ const rows: { readonly [Kind in StepKind]: (step: StepOf<Kind>) => readonly Argu
   relu: ({ x, y }) => [x, y, elementCount(x.shape)],
   reluBackward: ({ dy, y, dx }) => [dy, y, dx, elementCount(dy.shape)],
   add: ({ a, b, y }) => [a, b, y, elementCount(y.shape)],
+  sigmoid: ({ x, y }) => [x, y, elementCount(x.shape)],
+  sigmoidBackward: ({ dy, y, dx }) => [dy, y, dx, elementCount(dy.shape)],
+  scaleChannels: ({ x, s, y }) => [x, s, y, ...imageSizes(x)],
+  scaleChannelsBackward: ({ dy, x, ds }) => [dy, x, ds, ...imageSizes(x)],
+  dropout: ({ x, randomness, y, p, layer }) => [
+    x,
+    randomness,
+    y,
+    elementCount(x.shape),
+    layer,
+    (p * 2 ** 32) | 0,
+    float(1 / (1 - p)),
+  ],
+  identityShortcut: (s) => [s.x, s.y, ...shortcut(s.x, s.y, s.stride)],
+  identityShortcutBackward: (s) => [s.dy, s.dx, ...shortcut(s.dx, s.dy, s.stride)],
   maxPool2d: (s) => [s.x, s.y, ...pooling(s.x, s.y, s)],
   maxPool2dBackward: (s) => [s.dy, s.x, s.dx, ...pooling(s.dx, s.dy, s)],
-  avgPool2d: (s) => [s.x, s.y, ...pooling(s.x, s.y, s)],
-  avgPool2dBackward: (s) => [s.dy, s.dx, ...pooling(s.dx, s.dy, s)],
+  avgPool2d: (s) => [s.x, s.y, ...pooling(s.x, s.y, s), Number(s.countIncludePad)],
+  avgPool2dBackward: (s) => [s.dy, s.dx, ...pooling(s.dx, s.dy, s), Number(s.countIncludePad)],
+  adaptiveAvgPool2d: ({ x, y }) => [x, y, ...resizing(x, y)],
+  adaptiveAvgPool2dBackward: ({ dy, dx }) => [dy, dx, ...resizing(dx, dy)],
   nhwcToNchw: ({ x, y }) => {
     const [N, H, W, C] = x.shape as [number, number, number, number];
     return [x, y, N, H * W, C];
@@ -177,7 +194,7 @@ const rows: { readonly [Kind in StepKind]: (step: StepOf<Kind>) => readonly Argu
 
 /** What the C++ kernels can, on every instruction set. */
 export const kernelCapabilities: Capabilities = {
-  convAlgorithms: ['winograd', 'gemm'],
+  convAlgorithms: ['winograd', 'gemm', 'grouped'],
   fusions: { convPrologue: ['winograd'], convStatistics: ['winograd'] },
 };
 
@@ -223,11 +240,12 @@ const maxTaps = 1024;
 const maxReduction = 50_000;
 
 /** The C++ engines' own algorithms, as numbers. */
-const algorithms: readonly ConvAlgorithm[] = ['gemm', 'winograd'];
+const algorithms: readonly ConvAlgorithm[] = ['gemm', 'winograd', 'grouped'];
 
 interface Convolution {
   readonly stride: number;
   readonly padding: number;
+  readonly groups: number;
   readonly algorithm: ConvAlgorithm;
   readonly cut: ConvCut;
 }
@@ -236,20 +254,39 @@ function convolution(x: Slot, y: Slot, weight: Slot, step: Convolution): number[
   const [N, H, W, C] = x.shape as [number, number, number, number];
   const [, OH, OW, K] = y.shape as [number, number, number, number];
   const [, R, S] = weight.shape as [number, number, number, number];
-  if (R * S > maxTaps || R * S * Math.max(C, K) > maxReduction) {
+  const { stride, padding, groups, cut } = step;
+  const channels = Math.max(C, K) / groups;
+  if (R * S > maxTaps || R * S * channels > maxReduction) {
     throw new PlusxError(
       'too-large',
-      `conv2d: a filter of ${R}×${S}×${Math.max(C, K)} is more than this engine computes ` +
+      `conv2d: a filter of ${R}×${S}×${channels} is more than this engine computes ` +
         `(${maxTaps} taps, ${maxReduction} values)`,
     );
   }
-  const { stride, padding, cut } = step;
   const algorithm = algorithms.indexOf(step.algorithm);
   const { partials, blockTiles, blockChannels, splits } = cut;
   return [
-    ...[N, H, W, C, K, R, S, OH, OW, stride, padding],
+    ...[N, H, W, C, K, R, S, OH, OW, stride, padding, groups],
     ...[algorithm, partials, blockTiles, blockChannels, splits],
   ];
+}
+
+/** N, H·W, C */
+function imageSizes({ shape }: Slot): [number, number, number] {
+  const [N, H, W, C] = shape as [number, number, number, number];
+  return [N, H * W, C];
+}
+
+function shortcut(x: Slot, y: Slot, stride: number): number[] {
+  const [N, H, W, C] = x.shape as [number, number, number, number];
+  const [, OH, OW, K] = y.shape as [number, number, number, number];
+  return [N, H, W, C, OH, OW, K, stride, Math.floor((K - C) / 2)];
+}
+
+function resizing(x: Slot, y: Slot): number[] {
+  const [N, H, W, C] = x.shape as [number, number, number, number];
+  const [, OH, OW] = y.shape as [number, number, number, number];
+  return [N, H, W, C, OH, OW];
 }
 
 function pooling(

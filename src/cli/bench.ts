@@ -1,16 +1,16 @@
 /** `plusx bench step`: how fast a training step is on this machine. */
 import { Command } from 'commander';
-import { modelNames } from '../models/registry.js';
-import { stems } from '../models/resnet.js';
+import { networkText } from '../models/options.js';
 import type { Plan } from '../plan/plan.js';
 import { printPlan } from '../plan/print.js';
 import { benchStep, type BenchStepOptions, type StepTiming } from '../train/bench-step.js';
 import { planStep, profileStep } from '../train/profile-step.js';
 import {
-  choiceOption,
+  addNetworkOptions,
   deviceOption,
   instructionSetOption,
   jsonOption,
+  modelOption,
   threadsOption,
   wholeOption,
 } from './options.js';
@@ -22,10 +22,12 @@ export const benchCommand = () =>
   new Command('bench').description('measure the engine').addCommand(stepCommand());
 
 const stepCommand = () =>
-  new Command('step')
-    .description('time a training step after warm-up, on images made up in memory')
-    .addOption(choiceOption('--model <name>', 'network; default resnet18', modelNames))
-    .addOption(choiceOption('--stem <name>', 'first layers; default conv3x3', stems))
+  addNetworkOptions(
+    new Command('step')
+      .description('time a training step after warm-up, on images made up in memory')
+      .addOption(modelOption()),
+    'conv3x3',
+  )
     .addOption(wholeOption('--image-size <pixels>', 'side of the images; default 64'))
     .addOption(wholeOption('--batch-size <n>', 'images a step; default 8'))
     .addOption(wholeOption('--steps <n>', 'steps to time; default 10'))
@@ -70,7 +72,7 @@ function showTiming(output: Output, timing: StepTiming): void {
   output.record({ ...timing });
   const { median, min, max } = timing.secondsPerStep;
   output.print(
-    `${timing.model} (${timing.stem}), ${timing.imageSize} px, batch ${timing.batchSize}, ` +
+    `${networkText(timing)}, ${timing.imageSize} px, batch ${timing.batchSize}, ` +
       `${timing.device} ${timing.instructionSet}, ${timing.threads} threads:\n` +
       `${median.toFixed(3)} s a step (${min.toFixed(3)} to ${max.toFixed(3)}, ` +
       `n = ${timing.steps}), ${timing.imagesPerSecond.toFixed(1)} images/s, ` +

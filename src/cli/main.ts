@@ -6,6 +6,7 @@
 import { Command, CommanderError } from 'commander';
 import { PlusxError } from '../errors.js';
 import { packageRoot } from '../package-root.js';
+import { printable } from './output.js';
 
 /** Each command's module is read only when it is needed: `--help` stays quick. */
 async function commands(): Promise<Command[]> {
@@ -15,6 +16,8 @@ async function commands(): Promise<Command[]> {
     import('./predict.js').then((module) => module.predictCommand()),
     import('./devices.js').then((module) => module.devicesCommand()),
     import('./summary.js').then((module) => module.summaryCommand()),
+    import('./inspect.js').then((module) => module.inspectCommand()),
+    import('./import.js').then((module) => module.importCommand()),
     import('./bench.js').then((module) => module.benchCommand()),
     import('./build-native.js').then((module) => module.buildNativeCommand()),
     import('./demo.js').then((module) => module.demoCommand()),
@@ -50,7 +53,7 @@ function report(error: unknown): number {
     return error.exitCode === 0 ? 0 : 2;
   }
   if (error instanceof PlusxError) {
-    process.stderr.write(`plusx: ${error.message}\n`);
+    process.stderr.write(`plusx: ${printable(error.message)}\n`);
     return 2;
   }
   process.stderr.write(`plusx: internal error, please report it\n${(error as Error).stack}\n`);

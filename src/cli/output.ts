@@ -13,13 +13,21 @@ export class Output {
 
   /** A result for a person. */
   print(text: string): void {
-    (this.json ? process.stderr : process.stdout).write(`${text}\n`);
+    (this.json ? process.stderr : process.stdout).write(`${printable(text)}\n`);
   }
 
   /** A notice beside the results. */
   notice(text: string): void {
-    process.stderr.write(`${text}\n`);
+    process.stderr.write(`${printable(text)}\n`);
   }
+}
+
+/** Text without control characters, which names in files may hold to mislead a terminal. */
+export function printable(text: string): string {
+  return text.replace(
+    /[\0-\x08\x0b-\x1f\x7f-\x9f]/g,
+    (letter) => `\\x${letter.charCodeAt(0).toString(16).padStart(2, '0')}`,
+  );
 }
 
 /** Columns as wide as their widest cell; numbers to the right. */

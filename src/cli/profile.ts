@@ -1,4 +1,5 @@
 /** How `plusx bench step --profile` shows a profile. */
+import { networkText } from '../models/options.js';
 import type { StepFigures } from '../train/profile.js';
 import type { StepProfile } from '../train/profile-step.js';
 import { flopsText, table, type Output } from './output.js';
@@ -11,7 +12,7 @@ export function showProfile(output: Output, profile: StepProfile): void {
   output.record({ type: 'total', ...run, ...total });
 
   output.print(
-    `${run.model} (${run.stem}), ${run.imageSize} px, batch ${run.batchSize}, ` +
+    `${networkText(run)}, ${run.imageSize} px, batch ${run.batchSize}, ` +
       `${run.device} ${run.instructionSet}, ${run.threads} threads:\n` +
       `${run.secondsPerStep.toFixed(3)} s a step, ${total.seconds.toFixed(3)} s of it in the ` +
       `${steps.length} steps of its plan (medians, n = ${run.runs})\n` +

@@ -1,34 +1,35 @@
 /** `plusx summary`: a model's layers, parameters and arithmetic. */
 import { Command } from 'commander';
-import { createModel, modelNames } from '../models/registry.js';
-import { stems, type Stem } from '../models/resnet.js';
+import type { NetworkOptions } from '../models/options.js';
+import { createModel, modelDefaults, modelNames } from '../models/registry.js';
 import { summarize } from '../models/summary.js';
-import { choiceOption, jsonOption, wholeOption } from './options.js';
+import { addNetworkOptions, jsonOption, wholeOption } from './options.js';
 import { Output, table, whole } from './output.js';
 
-interface Options {
-  readonly stem?: Stem;
+interface Options extends NetworkOptions {
   readonly classes?: number;
   readonly imageSize?: number;
   readonly json?: boolean;
 }
 
 export const summaryCommand = () =>
-  new Command('summary')
-    .description("print a model's layers with output shapes, parameters and multiply-adds")
-    .argument('<model>', `one of ${modelNames.join(', ')}`)
-    .addOption(choiceOption('--stem <name>', "first layers; default the model's own", stems))
-    .addOption(wholeOption('--classes <n>', 'number of classes; default 1000'))
-    .addOption(wholeOption('--image-size <pixels>', 'side of the image; default 224'))
+  addNetworkOptions(
+    new Command('summary')
+      .description("print a model's layers with output shapes, parameters and multiply-adds")
+      .argument('<model>', `one of ${modelNames.join(', ')}`),
+  )
+    .addOption(wholeOption('--classes <n>', "default 1000, 10 of CIFAR's networks"))
+    .addOption(wholeOption('--image-size <pixels>', "default 224, 32 of CIFAR's networks"))
     .addOption(jsonOption())
     .addHelpText(
       'after',
       '\nExamples:\n  $ plusx summary resnet18\n' +
         '  $ plusx summary resnet18 --stem conv3x3 --classes 2 --image-size 64\n',
     )
-    .action((name: string, { stem, classes = 1000, imageSize = 224, json = false }: Options) => {
+    .action((name: string, { json = false, ...options }: Options) => {
       const output = new Output(json);
-      const model = createModel(name, { classes, ...(stem ? { stem } : {}) });
+      const model = createModel(name, options);
+      const { imageSize, classes } = { ...modelDefaults(name), ...options };
       const { layers, parameters, macs } = summarize(model, imageSize);
       for (const layer of layers) output.record({ type: 'layer', ...layer });
       output.record({ type: 'model', model: name, imageSize, classes, parameters, macs });

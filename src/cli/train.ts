@@ -1,7 +1,6 @@
 /** `plusx train`: from a folder of labelled photographs to a classifier. */
 import { Command } from 'commander';
-import { modelNames } from '../models/registry.js';
-import { stems } from '../models/resnet.js';
+import { networkText } from '../models/options.js';
 import { freezeChoices } from '../train/fine-tuning.js';
 import { train, type StartEvent, type TrainOptions } from '../train/trainer.js';
 import * as options from './options.js';
@@ -9,17 +8,17 @@ import { bytesText, durationText, flopsText, Output, whole } from './output.js';
 import { trainingReporter } from './training-reporter.js';
 
 export const trainCommand = () =>
-  new Command('train')
-    .description('train a classifier on a folder of labelled photographs')
-    .argument('[folder]', '<class>/… or train/<class>/… with val/ or test/')
-    .addOption(options.choiceOption('--model <name>', 'network; default resnet18', modelNames))
-    .addOption(
-      options.choiceOption('--stem <name>', "first layers; default the model's own", stems),
+  options
+    .addNetworkOptions(
+      new Command('train')
+        .description('train a classifier on a folder of labelled photographs')
+        .argument('[folder]', '<class>/… or train/<class>/… with val/ or test/')
+        .addOption(options.modelOption()),
     )
     .addOption(
       options.wholeOption(
         '--image-size <pixels>',
-        'side S: Resize(S·256/224), CenterCrop(S); default 224',
+        "side S: Resize(S·256/224), CenterCrop(S); default 224, 32 of CIFAR's networks",
       ),
     )
     .addOption(options.wholeOption('--epochs <n>', 'passes over the images; default 10'))
@@ -125,13 +124,12 @@ export function startText(event: StartEvent): string {
   const images = event.classes.map((name, i) => {
     return `${name} ${event.trainImagesPerClass[i]}+${event.valImagesPerClass[i]}`;
   });
-  const stem = event.stem ? ` (${event.stem} stem)` : '';
   const all = event.trainedParameters === event.parameters;
   const trained = all ? '' : `, ${whole(event.trainedParameters)} of them trained`;
   const { accumulate } = event.config;
   const parts = accumulate > 1 ? ` in ${accumulate} parts` : '';
   return [
-    `model    ${event.model}${stem}, ${whole(event.parameters)} parameters${trained}`,
+    `model    ${networkText(event.config)}, ${whole(event.parameters)} parameters${trained}`,
     `images   ${images.join(', ')} (training+validation), ${event.imageSize} px`,
     `step     ${flopsText(event.flopsPerStep)}, batch ${event.batchSize}${parts}, ` +
       `${event.stepsPerEpoch} steps an epoch, ${event.epochs} epochs`,

@@ -3,22 +3,20 @@
  * bytes. Own reader and writer of bytes; files are in `safetensors-file.ts`.
  *
  * As strict as huggingface/safetensors' own: offsets are contiguous from 0 to the end, sizes agree
- * with shapes, no key twice, the header at most 100 MB. Nothing in a file is ever executed.
+ * with shapes, no key twice; the header at most 10 MB. Nothing in a file is ever executed.
  * Source: https://github.com/huggingface/safetensors (README, "Format").
  */
 import { z } from 'zod';
 import { PlusxError } from '../errors.js';
-
-/** The dtypes that are read; files may hold others, which are refused by name. */
-export type SafetensorsDType = 'F64' | 'F32' | 'I64' | 'I32' | 'U8';
-
-export type SafetensorsData = Float64Array | Float32Array | BigInt64Array | Int32Array | Uint8Array;
+import { arrayTypes, elementBytes, elementsOf, isDType } from './dtype.js';
+import type { DType, TensorData } from './dtype.js';
+import { quoted } from './limits.js';
 
 export interface SafeTensor {
-  readonly dtype: SafetensorsDType;
+  readonly dtype: DType;
   readonly shape: readonly number[];
   /** Dense, row-major. */
-  readonly data: SafetensorsData;
+  readonly data: TensorData;
 }
 
 export interface Safetensors {
@@ -29,7 +27,7 @@ export interface Safetensors {
 /** Where a tensor's bytes lie, counted from the end of the header. */
 export interface TensorEntry {
   readonly key: string;
-  readonly dtype: SafetensorsDType;
+  readonly dtype: DType;
   readonly shape: readonly number[];
   readonly begin: number;
   readonly end: number;
@@ -44,15 +42,11 @@ export interface Header {
 /** Bytes before the header. */
 export const prefixBytes = 8;
 
-export const maxHeaderBytes = 100_000_000;
-
-const arrayTypes = {
-  F64: Float64Array,
-  F32: Float32Array,
-  I64: BigInt64Array,
-  I32: Int32Array,
-  U8: Uint8Array,
-} as const satisfies Record<SafetensorsDType, unknown>;
+/**
+ * Bytes of a header, some 100,000 tensors. The format allows ten times as many; JSON of that size
+ * would cost gigabytes of memory.
+ */
+export const maxHeaderBytes = 10_000_000;
 
 const entrySchema = z.strictObject({
   dtype: z.string(),
@@ -72,7 +66,7 @@ export function headerLength(prefix: Uint8Array, fileBytes: number, file: string
   if (length > BigInt(maxHeaderBytes)) {
     throw malformed(
       file,
-      `it announces a header of ${length} bytes, the format allows ${maxHeaderBytes}`,
+      `it announces a header of ${length} bytes, plusx reads up to ${maxHeaderBytes}`,
     );
   }
   if (Number(length) + prefixBytes > fileBytes) {
@@ -99,7 +93,7 @@ export function parseHeader(header: Uint8Array, dataBytes: number, file: string)
     if (entry.begin !== end) {
       throw malformed(
         file,
-        `"${entry.key}" begins at byte ${entry.begin} of the data, the tensor before ends at ${end}`,
+        `${quoted(entry.key)} begins at byte ${entry.begin} of the data, the tensor before ends at ${end}`,
       );
     }
     end = entry.end;
@@ -113,15 +107,7 @@ export function parseHeader(header: Uint8Array, dataBytes: number, file: string)
 
 /** A tensor from its bytes, which are used as they are where they are aligned. */
 export function decodeTensor({ dtype, shape }: TensorEntry, bytes: Uint8Array): SafeTensor {
-  const ArrayType = arrayTypes[dtype];
-  const size = ArrayType.BYTES_PER_ELEMENT;
-  const aligned = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
-  const data = new ArrayType(
-    aligned.buffer as ArrayBuffer,
-    aligned.byteOffset,
-    aligned.length / size,
-  );
-  return { dtype, shape, data };
+  return { dtype, shape, data: elementsOf(dtype, bytes) };
 }
 
 /** Reads a whole file that is in memory; `file` names it in errors. */
@@ -177,7 +163,7 @@ function parseJson(header: Uint8Array, file: string): Record<string, unknown> {
     throw malformed(file, 'its header is no JSON object');
   }
   const twice = duplicateKey(text);
-  if (twice !== undefined) throw malformed(file, `its header has the key "${twice}" twice`);
+  if (twice !== undefined) throw malformed(file, `its header has the key ${quoted(twice)} twice`);
   return json as Record<string, unknown>;
 }
 
@@ -202,28 +188,27 @@ function parseEntry(key: string, value: unknown, file: string): TensorEntry {
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     const where = issue?.path.length ? ` (${issue.path.join('.')})` : '';
-    throw malformed(file, `"${key}" has no valid dtype, shape and data_offsets${where}`);
+    throw malformed(file, `${quoted(key)} has no valid dtype, shape and data_offsets${where}`);
   }
   const { dtype, shape, data_offsets: offsets } = parsed.data;
   const [begin, end] = offsets;
-  if (!Object.hasOwn(arrayTypes, dtype)) {
+  if (!isDType(dtype)) {
     throw new PlusxError(
       'checkpoint-dtype',
-      `${file}: "${key}" has dtype ${dtype}, plusx reads ${Object.keys(arrayTypes).join(', ')}; ` +
+      `${file}: ${quoted(key)} has dtype ${quoted(dtype)}, plusx reads ${Object.keys(arrayTypes).join(', ')}; ` +
         'convert it to F32 where it was written',
       { file, key, dtype },
     );
   }
-  const known = dtype as SafetensorsDType;
-  const bytes = shape.reduce((a, b) => a * b, arrayTypes[known].BYTES_PER_ELEMENT);
+  const bytes = shape.reduce((a, b) => a * b, elementBytes(dtype));
   if (end - begin !== bytes) {
     throw malformed(
       file,
-      `"${key}" of dtype ${dtype} and shape [${shape.join(',')}] needs ${bytes} bytes, ` +
+      `${quoted(key)} of dtype ${dtype} and shape [${shape.join(',')}] needs ${bytes} bytes, ` +
         `its data_offsets [${begin},${end}] hold ${end - begin}`,
     );
   }
-  return { key, dtype: known, shape, begin, end };
+  return { key, dtype, shape, begin, end };
 }
 
 function truncated(file: string, expected: string, found: number): PlusxError {

@@ -1,63 +1,48 @@
 /**
- * ResNet-18 (He et al. 2015, arXiv 1512.03385, table 1), with torchvision's state-dict keys.
+ * Residual networks for photographs (He et al. 2015, arXiv 1512.03385, table 1), with torchvision's
+ * state-dict keys, and what was built on them: Wide ResNet (arXiv 1605.07146) and ResNeXt (arXiv
+ * 1611.05431). The networks for CIFAR's small images are in cifar-resnet.ts.
  *
- * `stem: 'conv7x7'` is torchvision's network: 7×7 stride 2, max-pool, He initialisation.
+ * `stem: 'conv7x7'` is torchvision's: 7×7 stride 2, max-pool, He initialisation.
  * `stem: 'conv3x3'` is the tutorial article's: 3×3 stride 1, no pooling, PyTorch's default
  * initialisation; it suits small images and costs fifteen times as much at 224 px.
  */
-import { batchNorm2d, conv2d, linear, sequential } from '../nn/layers.js';
+import { batchNorm2d, linear, sequential } from '../nn/layers.js';
 import { flatten, globalAvgPool2d, maxPool2d, relu } from '../nn/functional.js';
-import { heNormal, type Initialiser } from '../nn/init.js';
-import { Module } from '../nn/module.js';
-import type { Sequential } from '../nn/layers.js';
+import { heNormal } from '../nn/init.js';
 import type { Tensor } from '../nn/tensor.js';
+import { Backbone } from './backbone.js';
+import { BasicBlock, Bottleneck, conv3x3, convolution } from './blocks.js';
+import type { BlockClass, BlockStyle, ConvInit } from './blocks.js';
 
 export type Stem = 'conv3x3' | 'conv7x7';
 
 export const stems: readonly Stem[] = ['conv3x3', 'conv7x7'];
+
+export type Variant = 'd';
+
+export const variants: readonly Variant[] = ['d'];
 
 export interface ResNetOptions {
   /** Default 1000. */
   readonly classes?: number;
   /** Default `conv7x7`. */
   readonly stem?: Stem;
+  /**
+   * `d` is ResNet-D (He et al. 2018, arXiv 1812.01187): three 3×3 convolutions in place of the 7×7
+   * one, and shortcuts that average before they project. Keys are those of timm's `resnet50d`.
+   */
+  readonly variant?: Variant;
+  /** Starts each block as the identity (Goyal et al. 2017, arXiv 1706.02677). Default false. */
+  readonly zeroInitResidual?: boolean;
+  /** Weighs each block's channels (arXiv 1709.01507), as in timm's `seresnet50`. Default false. */
+  readonly squeezeExcitation?: boolean;
 }
 
-/** How a network's convolutions start, given K·R·S; undefined for PyTorch's default. */
-type ConvInit = (fanOut: number) => Initialiser | undefined;
+/** How wide the 3×3 convolutions of bottlenecks are. */
+export type BottleneckWidth = Pick<BlockStyle, 'groups' | 'widthPerGroup'>;
 
-/** Two 3×3 convolutions and a skip: H(x) = F(x) + x (figure 2). */
-export class BasicBlock extends Module {
-  static readonly expansion = 1;
-  readonly conv1;
-  readonly bn1;
-  readonly conv2;
-  readonly bn2;
-  /** Projects x where the stride or the channels change (equation 2, option B). */
-  readonly downsample: Sequential | undefined;
-
-  constructor(inChannels: number, outChannels: number, stride: number, init: ConvInit) {
-    super();
-    this.conv1 = conv3x3(inChannels, outChannels, stride, init);
-    this.bn1 = batchNorm2d(outChannels);
-    this.conv2 = conv3x3(outChannels, outChannels, 1, init);
-    this.bn2 = batchNorm2d(outChannels);
-    if (stride !== 1 || inChannels !== outChannels * BasicBlock.expansion) {
-      this.downsample = sequential(
-        convolution(inChannels, outChannels, { kernelSize: 1, stride, padding: 0 }, init),
-        batchNorm2d(outChannels),
-      );
-    }
-  }
-
-  override forward(x: Tensor): Tensor {
-    const skip = this.downsample ? this.downsample(x) : x;
-    const residual = this.bn2(this.conv2(relu(this.bn1(this.conv1(x)))));
-    return relu(residual.add(skip));
-  }
-}
-
-export class ResNet extends Module {
+export class ResNet extends Backbone<'C1' | 'C2' | 'C3' | 'C4' | 'C5'> {
   readonly conv1;
   readonly bn1;
   readonly layer1;
@@ -65,57 +50,94 @@ export class ResNet extends Module {
   readonly layer3;
   readonly layer4;
   readonly fc;
+  override readonly stages;
   private readonly pooledStem: boolean;
 
+  /** `layers`: how many blocks each of the four stages has. */
   constructor(
-    blocks: readonly [number, number, number, number],
-    { classes = 1000, stem = 'conv7x7' }: ResNetOptions,
+    block: BlockClass,
+    layers: readonly [number, number, number, number],
+    options: ResNetOptions = {},
+    widths: BottleneckWidth = {},
   ) {
     super();
-    const init: ConvInit = stem === 'conv7x7' ? heNormal : () => undefined;
-    this.pooledStem = stem === 'conv7x7';
-    this.conv1 = this.pooledStem
-      ? convolution(3, 64, { kernelSize: 7, stride: 2, padding: 3 }, init)
-      : conv3x3(3, 64, 1, init);
+    const { classes = 1000, stem = 'conv7x7', variant, ...others } = options;
+    const pooled = stem === 'conv7x7';
+    const init: ConvInit = pooled ? ({ fanOut }) => heNormal(fanOut) : () => undefined;
+    const shortcut = variant === 'd' ? 'D' : 'B';
+    const stage = stagesOf(block, 64, { init, shortcut, ...others, ...widths });
+    this.pooledStem = pooled;
+    this.conv1 = pooled ? largeStem(init, variant) : conv3x3(3, 64, init);
     this.bn1 = batchNorm2d(64);
-    this.layer1 = stage(64, 64, blocks[0], 1, init);
-    this.layer2 = stage(64, 128, blocks[1], 2, init);
-    this.layer3 = stage(128, 256, blocks[2], 2, init);
-    this.layer4 = stage(256, 512, blocks[3], 2, init);
-    this.fc = linear(512 * BasicBlock.expansion, classes);
+    this.layer1 = stage(64, layers[0], 1);
+    this.layer2 = stage(128, layers[1], 2);
+    this.layer3 = stage(256, layers[2], 2);
+    this.layer4 = stage(512, layers[3], 2);
+    this.fc = linear(512 * block.expansion, classes);
+
+    const stride = pooled ? 4 : 1;
+    this.stages = {
+      C1: { stride: pooled ? 2 : 1, channels: 64 },
+      C2: { stride, channels: 64 * block.expansion },
+      C3: { stride: 2 * stride, channels: 128 * block.expansion },
+      C4: { stride: 4 * stride, channels: 256 * block.expansion },
+      C5: { stride: 8 * stride, channels: 512 * block.expansion },
+    };
   }
 
-  override forward(x: Tensor): Tensor {
+  override *outputs(x: Tensor) {
     let y = relu(this.bn1(this.conv1(x)));
+    yield y;
     if (this.pooledStem) y = maxPool2d(y, { kernelSize: 3, stride: 2, padding: 1 });
-    y = this.layer4(this.layer3(this.layer2(this.layer1(y))));
-    return this.fc(flatten(globalAvgPool2d(y)));
+    for (const layer of [this.layer1, this.layer2, this.layer3, this.layer4]) {
+      y = layer(y);
+      yield y;
+    }
+  }
+
+  override head(x: Tensor): Tensor {
+    return this.fc(flatten(globalAvgPool2d(x)));
   }
 }
 
-export function resnet18(options: ResNetOptions = {}): ResNet {
-  return new ResNet([2, 2, 2, 2], options);
+/** Makes the stages of a network one after the other, the first from `inChannels` channels. */
+export function stagesOf(block: BlockClass, inChannels: number, style: BlockStyle) {
+  return (channels: number, blocks: number, firstStride: number) =>
+    sequential(
+      ...Array.from({ length: blocks }, (_, i) => {
+        const made = new block(inChannels, channels, i === 0 ? firstStride : 1, style);
+        inChannels = channels * block.expansion;
+        return made;
+      }),
+    );
 }
 
-function stage(inC: number, outC: number, blocks: number, stride: number, init: ConvInit) {
-  const later = Array.from({ length: blocks - 1 }, () => new BasicBlock(outC, outC, 1, init));
-  return sequential(new BasicBlock(inC, outC, stride, init), ...later);
+/** To 64 channels with stride 2: a 7×7 convolution, or in ResNet-D three of 3×3. */
+function largeStem(init: ConvInit, variant: Variant | undefined) {
+  if (variant !== 'd') return convolution(3, 64, init, { kernelSize: 7, stride: 2, padding: 3 });
+  return sequential(
+    conv3x3(3, 32, init, { stride: 2 }),
+    batchNorm2d(32),
+    relu,
+    conv3x3(32, 32, init),
+    batchNorm2d(32),
+    relu,
+    conv3x3(32, 64, init),
+  );
 }
 
-function conv3x3(inChannels: number, outChannels: number, stride: number, init: ConvInit) {
-  return convolution(inChannels, outChannels, { kernelSize: 3, stride, padding: 1 }, init);
-}
+export const resnet18 = (options?: ResNetOptions) => new ResNet(BasicBlock, [2, 2, 2, 2], options);
+export const resnet34 = (options?: ResNetOptions) => new ResNet(BasicBlock, [3, 4, 6, 3], options);
+export const resnet50 = (options?: ResNetOptions) => new ResNet(Bottleneck, [3, 4, 6, 3], options);
+export const resnet101 = (options?: ResNetOptions) =>
+  new ResNet(Bottleneck, [3, 4, 23, 3], options);
+export const resnet152 = (options?: ResNetOptions) =>
+  new ResNet(Bottleneck, [3, 8, 36, 3], options);
 
-function convolution(
-  inChannels: number,
-  outChannels: number,
-  shape: { kernelSize: number; stride: number; padding: number },
-  init: ConvInit,
-) {
-  const weights = init(outChannels * shape.kernelSize * shape.kernelSize);
-  return conv2d(inChannels, outChannels, {
-    ...shape,
-    bias: false,
-    ...(weights ? { init: weights } : {}),
-  });
-}
+/** ResNet-50 whose 3×3 convolutions are twice as wide. */
+export const wideResnet50 = (options?: ResNetOptions) =>
+  new ResNet(Bottleneck, [3, 4, 6, 3], options, { widthPerGroup: 128 });
+
+/** ResNet-50 whose 3×3 convolutions are 32 groups of 4 channels a 64 of the stage. */
+export const resnext50 = (options?: ResNetOptions) =>
+  new ResNet(Bottleneck, [3, 4, 6, 3], options, { groups: 32, widthPerGroup: 4 });

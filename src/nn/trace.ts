@@ -30,6 +30,9 @@ export class Trace {
   readonly parameters: ReadonlyMap<string, Parameter>;
 
   private readonly frozen: ReadonlySet<string>;
+  private randomnessInput: Tensor | undefined;
+  private dropoutLayers = 0;
+
   private readonly values = new Map<Parameter, { key: string; value: Value }>();
   private readonly paths = new Map<Module, string>();
   private readonly callStack: string[] = [];
@@ -52,6 +55,15 @@ export class Trace {
 
   input(name: string, type: TensorType): Tensor {
     return new Tensor(this.builder.input(name, type), this);
+  }
+
+  /**
+   * For a dropout's mask: the step's words of randomness, an input `randomness` (4) i32 that the graph
+   * has where anybody asks, and a number that no other dropout of the model has.
+   */
+  randomness(): { readonly words: Tensor; readonly layer: number } {
+    this.randomnessInput ??= this.input('randomness', { shape: [4], dtype: 'i32' });
+    return { words: this.randomnessInput, layer: this.dropoutLayers++ };
   }
 
   /** The tensor of a parameter that a module of this model owns. */

@@ -3,7 +3,11 @@
  *
  * y(n,oh,ow,k) = Σ x(n, oh·stride - padding + r, ow·stride - padding + s, c) · weight(k,r,s,c)
  *
- * Backward saves x and weight.
+ * With `groups`, input and output channels are cut into so many groups side by side, each output
+ * channel sees the inputs of its own group only, and weight is (K, R, S, C/groups).
+ *
+ * Backward saves x and weight. Sources: Krizhevsky et al. 2012 (groups); Xie et al. 2016, arXiv
+ * 1611.05431 (ResNeXt).
  */
 import type { TensorType } from '../graph/builder.js';
 import {
@@ -26,6 +30,8 @@ import {
 export type Conv2dAttributes = {
   readonly stride: number;
   readonly padding: number;
+  /** Divides C and K. Not stated: 1. */
+  readonly groups?: number;
 };
 
 /** With `statisticsBlocks` there is a second output (blocks, 3, K): see `batchNormStatistics`. */
@@ -48,10 +54,12 @@ function weightSizes(op: string, type: TensorType) {
 }
 
 export const conv2d: OpRule<Conv2dForwardAttributes> = {
-  infer([x, weight], { stride, padding, statisticsBlocks }) {
+  infer([x, weight], { stride, padding, groups = 1, statisticsBlocks }) {
     const { N, H, W, C } = imageSizes('conv2d', 'input', x!);
-    const { K, R, S, C: expected } = weightSizes('conv2d', weight!);
+    const { K, R, S, C: perGroup } = weightSizes('conv2d', weight!);
     const shapes = `(input ${shapeText(x!.shape)}, weight ${shapeText(weight!.shape)})`;
+    expectGroups(C, K, groups, shapes);
+    const expected = perGroup * groups;
     if (C !== expected) {
       throw shapeError('conv2d', `input has ${C} channels, weight expects ${expected} ${shapes}`);
     }
@@ -68,22 +76,21 @@ export const conv2d: OpRule<Conv2dForwardAttributes> = {
     return statisticsBlocks === undefined ? [y] : [y, f32(statisticsBlocks, 3, K)];
   },
   vjp(context) {
-    const { stride, padding } = context.attributes;
+    const { stride, padding, groups } = context.attributes;
+    const window = { stride, padding, ...(groups === undefined ? {} : { groups }) };
     const x = at(context.inputs, 0);
     const weight = at(context.inputs, 1);
     const dy = onlyGradient(context);
     const dx = context.wants(0)
       ? context.emit('conv2dBackwardInput', [dy, weight], {
-          stride,
-          padding,
+          ...window,
           inputHeight: at(x.shape, 1),
           inputWidth: at(x.shape, 2),
         })[0]!
       : null;
     const dweight = context.wants(1)
       ? context.emit('conv2dBackwardWeight', [x, dy], {
-          stride,
-          padding,
+          ...window,
           kernelHeight: at(weight.shape, 1),
           kernelWidth: at(weight.shape, 2),
         })[0]!
@@ -94,26 +101,35 @@ export const conv2d: OpRule<Conv2dForwardAttributes> = {
 };
 
 export const conv2dBackwardInput: OpRule<Conv2dBackwardInputAttributes> = {
-  infer([dy, weight], { inputHeight, inputWidth }) {
-    return [f32(at(dy!.shape, 0), inputHeight, inputWidth, at(weight!.shape, 3))];
+  infer([dy, weight], { inputHeight, inputWidth, groups = 1 }) {
+    return [f32(at(dy!.shape, 0), inputHeight, inputWidth, at(weight!.shape, 3) * groups)];
   },
   vjp: noSecondDerivative,
   flops: ([dy, weight]) => 2 * product(dy!) * perOutput(weight!),
 };
 
 export const conv2dBackwardWeight: OpRule<Conv2dBackwardWeightAttributes> = {
-  infer([x, dy], { kernelHeight, kernelWidth }) {
-    return [f32(at(dy!.shape, 3), kernelHeight, kernelWidth, at(x!.shape, 3))];
+  infer([x, dy], { kernelHeight, kernelWidth, groups = 1 }) {
+    return [f32(at(dy!.shape, 3), kernelHeight, kernelWidth, at(x!.shape, 3) / groups)];
   },
   vjp: noSecondDerivative,
   flops: ([, dy], [dweight]) => 2 * product(dy!) * perOutput(dweight!),
 };
 
+function expectGroups(C: number, K: number, groups: number, shapes: string): void {
+  if (C % groups === 0 && K % groups === 0) return;
+  throw shapeError(
+    'conv2d',
+    `${groups} groups do not divide ${C} input and ${K} output channels ${shapes}; ` +
+      'take a number of groups that divides both',
+  );
+}
+
 function product(type: TensorType): number {
   return type.shape.reduce((count, size) => count * size, 1);
 }
 
-/** Multiply-adds that one output value costs: R·S·C. */
+/** Multiply-adds that one output value costs: R·S·C/groups. */
 function perOutput(weight: TensorType): number {
   return product(weight) / at(weight.shape, 0);
 }

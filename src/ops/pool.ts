@@ -2,7 +2,9 @@
  * Max and average pooling over windows of kernelHeight × kernelWidth.
  *
  * Max pooling saves x and finds the largest value again in backward; the first one wins, as in
- * PyTorch. Average pooling counts the zeros of the padding (PyTorch's count_include_pad).
+ * PyTorch. Average pooling counts the zeros of the padding in unless `countIncludePad` is false.
+ * With `ceilMode` a last window that the image fills only in part is taken too, if it begins inside
+ * the image or the padding before it; what it lacks behind the padding is never counted.
  */
 import type { TensorType } from '../graph/builder.js';
 import {
@@ -24,13 +26,19 @@ export type PoolAttributes = {
   readonly stride: number;
   readonly padding: number;
 };
-export type AvgPoolBackwardAttributes = PoolAttributes & {
+export type AvgPoolAttributes = PoolAttributes & {
+  /** Round the number of windows up. Not stated: false. */
+  readonly ceilMode?: boolean;
+  /** Divide by the padding's pixels too. Not stated: true. */
+  readonly countIncludePad?: boolean;
+};
+export type AvgPoolBackwardAttributes = AvgPoolAttributes & {
   readonly inputHeight: number; // H
   readonly inputWidth: number; // W
 };
 
-function pooled(op: string, x: TensorType, attributes: PoolAttributes): TensorType {
-  const { kernelHeight, kernelWidth, stride, padding } = attributes;
+function pooled(op: string, x: TensorType, attributes: AvgPoolAttributes): TensorType {
+  const { kernelHeight, kernelWidth, stride, padding, ceilMode = false } = attributes;
   const { N, H, W, C } = imageSizes(op, 'input', x);
   if (2 * padding > Math.min(kernelHeight, kernelWidth)) {
     throw shapeError(
@@ -38,8 +46,9 @@ function pooled(op: string, x: TensorType, attributes: PoolAttributes): TensorTy
       `padding ${padding} is more than half of the ${kernelHeight}×${kernelWidth} kernel`,
     );
   }
-  const OH = windowPositions(H, kernelHeight, stride, padding);
-  const OW = windowPositions(W, kernelWidth, stride, padding);
+  const positions = ceilMode ? windowsBegun : windowPositions;
+  const OH = positions(H, kernelHeight, stride, padding);
+  const OW = positions(W, kernelWidth, stride, padding);
   if (OH < 1 || OW < 1) {
     throw shapeError(
       op,
@@ -48,6 +57,12 @@ function pooled(op: string, x: TensorType, attributes: PoolAttributes): TensorTy
     );
   }
   return f32(N, OH, OW, C);
+}
+
+/** Where a window can stand that may reach over the end, but not begin behind the image. */
+function windowsBegun(size: number, kernel: number, stride: number, padding: number): number {
+  const count = Math.ceil((size + 2 * padding - kernel) / stride) + 1;
+  return (count - 1) * stride >= size + padding ? count - 1 : count;
 }
 
 export const maxPool2d: OpRule<PoolAttributes> = {
@@ -64,7 +79,7 @@ export const maxPool2dBackward: OpRule<PoolAttributes> = {
   vjp: noSecondDerivative,
 };
 
-export const avgPool2d: OpRule<PoolAttributes> = {
+export const avgPool2d: OpRule<AvgPoolAttributes> = {
   infer: ([x], attributes) => [pooled('avgPool2d', x!, attributes)],
   vjp(context) {
     const shape = at(context.inputs, 0).shape;

@@ -2,13 +2,16 @@
  * Every op by name. The table is an exhaustive mapped type: an op without a shape rule or without
  * a word on its gradient does not compile.
  */
+import * as adaptive from './adaptive-pool.js';
 import { add } from './add.js';
 import * as norm from './batch-norm.js';
 import * as parts from './batch-norm-parts.js';
 import { addBias, sumToChannels } from './bias.js';
 import * as conv from './conv2d.js';
 import { softmaxCrossEntropy, softmaxCrossEntropyBackward } from './cross-entropy.js';
+import { dropout, type DropoutAttributes } from './dropout.js';
 import { fill, type FillAttributes } from './fill.js';
+import * as shortcut from './identity-shortcut.js';
 import { nchwToNhwc, nhwcToNchw, reshape, type ReshapeAttributes } from './layout.js';
 import { matmul, type MatmulAttributes } from './matmul.js';
 import { normalizeImage, type NormalizeImageAttributes } from './normalize-image.js';
@@ -16,6 +19,8 @@ import type { OpRule } from './op.js';
 import { adamW, sgd, type AdamWAttributes, type SgdAttributes } from './optimizer.js';
 import * as pool from './pool.js';
 import { relu, reluBackward } from './relu.js';
+import { scaleChannels, scaleChannelsBackward } from './scale-channels.js';
+import { sigmoid, sigmoidBackward } from './sigmoid.js';
 
 type None = Record<never, never>;
 
@@ -38,10 +43,19 @@ export interface OpAttributes {
   relu: None;
   reluBackward: None;
   add: None;
+  sigmoid: None;
+  sigmoidBackward: None;
+  scaleChannels: None;
+  scaleChannelsBackward: None;
+  dropout: DropoutAttributes;
+  identityShortcut: shortcut.IdentityShortcutAttributes;
+  identityShortcutBackward: shortcut.IdentityShortcutBackwardAttributes;
   maxPool2d: pool.PoolAttributes;
   maxPool2dBackward: pool.PoolAttributes;
-  avgPool2d: pool.PoolAttributes;
+  avgPool2d: pool.AvgPoolAttributes;
   avgPool2dBackward: pool.AvgPoolBackwardAttributes;
+  adaptiveAvgPool2d: adaptive.AdaptivePoolAttributes;
+  adaptiveAvgPool2dBackward: adaptive.AdaptivePoolBackwardAttributes;
   nhwcToNchw: None;
   nchwToNhwc: None;
   reshape: ReshapeAttributes;
@@ -73,10 +87,19 @@ export const opTable: { readonly [Op in OpName]: OpRule<OpAttributes[Op]> } = {
   relu,
   reluBackward,
   add,
+  sigmoid,
+  sigmoidBackward,
+  scaleChannels,
+  scaleChannelsBackward,
+  dropout,
+  identityShortcut: shortcut.identityShortcut,
+  identityShortcutBackward: shortcut.identityShortcutBackward,
   maxPool2d: pool.maxPool2d,
   maxPool2dBackward: pool.maxPool2dBackward,
   avgPool2d: pool.avgPool2d,
   avgPool2dBackward: pool.avgPool2dBackward,
+  adaptiveAvgPool2d: adaptive.adaptiveAvgPool2d,
+  adaptiveAvgPool2dBackward: adaptive.adaptiveAvgPool2dBackward,
   nhwcToNchw,
   nchwToNhwc,
   reshape,

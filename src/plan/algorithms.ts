@@ -18,6 +18,7 @@ export interface ConvSizes {
   readonly OW: number;
   readonly stride: number;
   readonly padding: number;
+  readonly groups: number;
 }
 
 export type ConvPass = 'conv2d' | 'conv2dBackwardInput' | 'conv2dBackwardWeight';
@@ -64,8 +65,9 @@ const uncut: ConvCut = { partials: 1, blockTiles: 0, blockChannels: 0, splits: 1
 
 const algorithms: Readonly<Record<ConvAlgorithm, Algorithm>> = {
   direct: { fits: () => true, cost: gemmCost, cut: () => uncut, bytes: () => 0 },
-  gemm: { fits: () => true, cost: gemmCost, cut: gemmCut, bytes: gemmBytes },
+  gemm: { fits: ungrouped, cost: gemmCost, cut: gemmCut, bytes: gemmBytes },
   winograd: { fits: winogradFits, cost: winogradCost, cut: winogradCut, bytes: winogradBytes },
+  grouped: { fits: isGrouped, cost: gemmCost, cut: gemmCut, bytes: groupedBytes },
 };
 
 // Implicit matrix product ----------------------------------------------------------------------
@@ -94,10 +96,34 @@ function packedWeightBytes(outputs: number, reduction: number, taps: number): nu
  * In how many partial sums the gradient of a weight is collected: enough to keep threads busy,
  * never more than 64 MiB. By shape alone, so that the bits do not depend on the threads.
  */
-function weightPartials({ N, OH, OW, K, R, S, C }: ConvSizes): number {
-  const bySize = Math.floor((64 * 2 ** 20) / (K * R * S * C * 4));
+function weightPartials({ N, OH, OW, K, R, S, C, groups }: ConvSizes): number {
+  const bySize = Math.floor((64 * 2 ** 20) / (((K * R * S * C) / groups) * 4));
   return Math.max(1, Math.min(16, Math.ceil((N * OH * OW) / 4096), bySize));
 }
+
+// Groups of channels -------------------------------------------------------------------------------
+
+function ungrouped(_pass: ConvPass, { groups }: ConvSizes): boolean {
+  return groups === 1;
+}
+
+function isGrouped(_pass: ConvPass, { groups }: ConvSizes): boolean {
+  return groups > 1;
+}
+
+/**
+ * Weights as the kernel reads them, a vector of output channels side by side. A vector holds whole
+ * groups, or a part of one: of its lanes more than half are used. Gradients need none: their
+ * partial sums lie as (R·S·C/groups, K).
+ */
+function groupedBytes(pass: ConvPass, { C, K, R, S, groups }: ConvSizes, cut: ConvCut): number {
+  const [inputs, outputs] = pass === 'conv2dBackwardInput' ? [K, C] : [C, K];
+  const filter = (R * S * inputs) / groups;
+  if (pass === 'conv2dBackwardWeight') return cut.partials * filter * outputs * 4;
+  return filter * (2 * outputs + widestVector) * 4;
+}
+
+const widestVector = 16;
 
 // Winograd F(4×4, 3×3) -------------------------------------------------------------------------
 
@@ -109,8 +135,8 @@ const passTiles = 28;
 const weightTiles = 48;
 
 function winogradFits(pass: ConvPass, sizes: ConvSizes): boolean {
-  const { R, S, stride, padding } = sizes;
-  if (R !== 3 || S !== 3 || stride !== 1 || padding > 2) return false;
+  const { R, S, stride, padding, groups } = sizes;
+  if (groups > 1 || R !== 3 || S !== 3 || stride !== 1 || padding > 2) return false;
   return winogradCut(pass, sizes).blockTiles > 0;
 }
 
@@ -173,8 +199,8 @@ function winogradCost(pass: ConvPass, sizes: ConvSizes): number {
   return tiles * (positions * C * K + perTileChannel * (C + K)) + perWeight[pass] * C * K;
 }
 
-function gemmCost(_pass: ConvPass, { N, OH, OW, C, K, R, S }: ConvSizes): number {
-  return N * OH * OW * roundUp(K, 16) * R * S * C;
+function gemmCost(_pass: ConvPass, { N, OH, OW, C, K, R, S, groups }: ConvSizes): number {
+  return (N * OH * OW * roundUp(K, 16) * R * S * C) / groups;
 }
 
 export function roundUp(value: number, multiple: number): number {

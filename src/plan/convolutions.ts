@@ -1,6 +1,7 @@
 /** A graph's convolutions: their sizes, and the algorithm that the plan takes for each. */
 import type { Capabilities } from '../backend/backend.js';
 import type { Node, Value } from '../graph/graph.js';
+import type { Conv2dAttributes } from '../ops/conv2d.js';
 import {
   chooseConvAlgorithm,
   type ConvChoice,
@@ -24,8 +25,8 @@ export function convolutionSizes(node: Node): ConvSizes | null {
   const [N, H, W, C] = x!.shape as [number, number, number, number];
   const [, OH, OW, K] = y!.shape as [number, number, number, number];
   const [, R, S] = weight!.shape as [number, number, number, number];
-  const { stride, padding } = node.attributes as { stride: number; padding: number };
-  return { N, H, W, C, K, R, S, OH, OW, stride, padding };
+  const { stride, padding, groups = 1 } = node.attributes as Conv2dAttributes;
+  return { N, H, W, C, K, R, S, OH, OW, stride, padding, groups };
 }
 
 /** Null where the node is no convolution. */

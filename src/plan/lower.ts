@@ -3,6 +3,7 @@
  */
 import type { Slot, Step } from './plan.js';
 import type { ConvChoice } from './algorithms.js';
+import type { AvgPoolAttributes } from '../ops/pool.js';
 import type { OpAttributes, OpName } from '../ops/table.js';
 
 /** What a row sees: where the node's tensors lie, and what was decided about it. */
@@ -145,6 +146,45 @@ export const lowerTable: { readonly [Op in LoweredOp]: Lower<Op> } = {
     dx: dx!,
   }),
   add: ({ inputs: [a, b], outputs: [y] }) => ({ kind: 'add', a: a!, b: b!, y: y! }),
+  sigmoid: ({ inputs: [x], outputs: [y] }) => ({ kind: 'sigmoid', x: x!, y: y! }),
+  sigmoidBackward: ({ inputs: [dy, y], outputs: [dx] }) => ({
+    kind: 'sigmoidBackward',
+    dy: dy!,
+    y: y!,
+    dx: dx!,
+  }),
+  scaleChannels: ({ inputs: [x, s], outputs: [y] }) => ({
+    kind: 'scaleChannels',
+    x: x!,
+    s: s!,
+    y: y!,
+  }),
+  scaleChannelsBackward: ({ inputs: [dy, x], outputs: [ds] }) => ({
+    kind: 'scaleChannelsBackward',
+    dy: dy!,
+    x: x!,
+    ds: ds!,
+  }),
+  dropout: ({ inputs: [x, randomness], outputs: [y], attributes }) => ({
+    kind: 'dropout',
+    x: x!,
+    randomness: randomness!,
+    y: y!,
+    p: attributes.p,
+    layer: attributes.layer,
+  }),
+  identityShortcut: ({ inputs: [x], outputs: [y], attributes }) => ({
+    kind: 'identityShortcut',
+    x: x!,
+    y: y!,
+    stride: attributes.stride,
+  }),
+  identityShortcutBackward: ({ inputs: [dy], outputs: [dx], attributes }) => ({
+    kind: 'identityShortcutBackward',
+    dy: dy!,
+    dx: dx!,
+    stride: attributes.stride,
+  }),
   maxPool2d: ({ inputs: [x], outputs: [y], attributes }) => ({
     kind: 'maxPool2d',
     x: x!,
@@ -162,16 +202,23 @@ export const lowerTable: { readonly [Op in LoweredOp]: Lower<Op> } = {
     kind: 'avgPool2d',
     x: x!,
     y: y!,
-    ...attributes,
+    ...averagingWindow(attributes),
   }),
   avgPool2dBackward: ({ inputs: [dy], outputs: [dx], attributes }) => ({
     kind: 'avgPool2dBackward',
     dy: dy!,
     dx: dx!,
-    kernelHeight: attributes.kernelHeight,
-    kernelWidth: attributes.kernelWidth,
-    stride: attributes.stride,
-    padding: attributes.padding,
+    ...averagingWindow(attributes),
+  }),
+  adaptiveAvgPool2d: ({ inputs: [x], outputs: [y] }) => ({
+    kind: 'adaptiveAvgPool2d',
+    x: x!,
+    y: y!,
+  }),
+  adaptiveAvgPool2dBackward: ({ inputs: [dy], outputs: [dx] }) => ({
+    kind: 'adaptiveAvgPool2dBackward',
+    dy: dy!,
+    dx: dx!,
   }),
   nhwcToNchw: ({ inputs: [x], outputs: [y] }) => ({ kind: 'nhwcToNchw', x: x!, y: y! }),
   nchwToNhwc: ({ inputs: [x], outputs: [y] }) => ({ kind: 'nchwToNhwc', x: x!, y: y! }),
@@ -213,6 +260,12 @@ function prologue({ inputs: [, , scale, shift] }: { readonly inputs: readonly Sl
   return { scale: scale ?? null, shift: shift ?? null };
 }
 
+/** `ceilMode` has done its work: it is in the output's size. */
+function averagingWindow(attributes: AvgPoolAttributes) {
+  const { kernelHeight, kernelWidth, stride, padding, countIncludePad = true } = attributes;
+  return { kernelHeight, kernelWidth, stride, padding, countIncludePad };
+}
+
 function convolution<Op extends 'conv2d' | 'conv2dBackwardInput' | 'conv2dBackwardWeight'>(
   context: LowerContext<Op>,
 ) {
@@ -220,6 +273,7 @@ function convolution<Op extends 'conv2d' | 'conv2dBackwardInput' | 'conv2dBackwa
   return {
     stride: context.attributes.stride,
     padding: context.attributes.padding,
+    groups: context.attributes.groups ?? 1,
     algorithm: context.choice.algorithm,
     cut: context.choice.cut,
     workspace: context.workspace,

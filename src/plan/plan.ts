@@ -4,8 +4,8 @@
  *
  * Algorithms and memory are decided before a Plan exists (`algorithms.ts`, `memory.ts`); a backend
  * only executes. Gradients are `d` + name. The output of an element-wise step (relu, reluBackward,
- * add, addBias, scaleShift, batchNormBackwardInput) may be the very slot of one of its inputs. Shapes in comments: N H W
- * C K R S OH OW as in graph.ts.
+ * add, addBias, scaleShift, batchNormBackwardInput, sigmoid, sigmoidBackward, scaleChannels, dropout)
+ * may be the very slot of one of its inputs. Shapes in comments: N H W C K R S OH OW as in graph.ts.
  */
 import type { DType, Shape } from '../graph/graph.js';
 
@@ -21,9 +21,10 @@ export const slotAlignment = 64;
 
 /**
  * How a convolution is computed. `direct`: the definition. `gemm`: implicit, on packed weights.
- * `winograd`: F(4×4, 3×3), for 3×3 filters of stride 1.
+ * `winograd`: F(4×4, 3×3), for 3×3 filters of stride 1. `grouped`: for more than one group, a vector
+ * of output channels at a time on inputs laid out for it.
  */
-export type ConvAlgorithm = 'direct' | 'gemm' | 'winograd';
+export type ConvAlgorithm = 'direct' | 'gemm' | 'winograd' | 'grouped';
 
 /** How a convolution's work is cut: by its shape, so that the bits do not depend on the threads. */
 export interface ConvCut {
@@ -40,6 +41,8 @@ export interface ConvCut {
 interface ConvAttributes {
   readonly stride: number;
   readonly padding: number;
+  /** Output channel k sees the C/groups input channels of group floor(k·groups/K). */
+  readonly groups: number;
   readonly algorithm: ConvAlgorithm;
   readonly cut: ConvCut;
   /** Scratch whose size the algorithm fixes (`algorithms.ts`); null where it needs none. */
@@ -59,6 +62,11 @@ interface Window {
   readonly padding: number;
 }
 
+interface AveragingWindow extends Window {
+  /** Whether the padding's pixels count; those that a window has beyond them never do. */
+  readonly countIncludePad: boolean;
+}
+
 export type Step =
   /** y = (x / 255 - mean) / std, in this order in fp32, as torchvision's ToTensor + Normalize. */
   | {
@@ -68,11 +76,14 @@ export type Step =
       readonly mean: readonly number[]; // (C)
       readonly std: readonly number[]; // (C)
     }
-  /** y(n,oh,ow,k) = Σ x(n, oh·stride - padding + r, ow·stride - padding + s, c) weight(k,r,s,c) */
+  /**
+   * y(n,oh,ow,k) = Σ x(n, oh·stride - padding + r, ow·stride - padding + s, g + c) weight(k,r,s,c), g
+   * the first channel of k's group.
+   */
   | ({
       readonly kind: 'conv2d';
       readonly x: Slot; // (N, H, W, C)
-      readonly weight: Slot; // (K, R, S, C)
+      readonly weight: Slot; // (K, R, S, C/groups)
       readonly y: Slot; // (N, OH, OW, K)
       /** Count, mean and sum of squared deviations of y for each block of outputs and channel. */
       readonly statistics: Slot | null; // (blocks, 3, K)
@@ -81,14 +92,14 @@ export type Step =
   | ({
       readonly kind: 'conv2dBackwardInput';
       readonly dy: Slot; // (N, OH, OW, K)
-      readonly weight: Slot; // (K, R, S, C)
+      readonly weight: Slot; // (K, R, S, C/groups)
       readonly dx: Slot; // (N, H, W, C)
     } & ConvAttributes)
   | ({
       readonly kind: 'conv2dBackwardWeight';
       readonly x: Slot; // (N, H, W, C)
       readonly dy: Slot; // (N, OH, OW, K)
-      readonly dweight: Slot; // (K, R, S, C)
+      readonly dweight: Slot; // (K, R, S, C/groups)
     } & Prologue &
       ConvAttributes)
   /** y = a·b, either read transposed: a is (M, K) or (K, M), b is (K, N) or (N, K). */
@@ -193,6 +204,49 @@ export type Step =
   /** dx = dy where y > 0, else 0. */
   | { readonly kind: 'reluBackward'; readonly dy: Slot; readonly y: Slot; readonly dx: Slot }
   | { readonly kind: 'add'; readonly a: Slot; readonly b: Slot; readonly y: Slot }
+  /** y = 1/(1 + e^-x) */
+  | { readonly kind: 'sigmoid'; readonly x: Slot; readonly y: Slot }
+  /** dx = dy·y·(1 - y) */
+  | { readonly kind: 'sigmoidBackward'; readonly dy: Slot; readonly y: Slot; readonly dx: Slot }
+  /** y(n,h,w,c) = x(n,h,w,c)·s(n,0,0,c) */
+  | {
+      readonly kind: 'scaleChannels';
+      readonly x: Slot; // (N, H, W, C)
+      readonly s: Slot; // (N, 1, 1, C)
+      readonly y: Slot; // (N, H, W, C)
+    }
+  /** ds(n,0,0,c) = Σ dy(n,h,w,c)·x(n,h,w,c) */
+  | {
+      readonly kind: 'scaleChannelsBackward';
+      readonly dy: Slot; // (N, H, W, C)
+      readonly x: Slot; // (N, H, W, C)
+      readonly ds: Slot; // (N, 1, 1, C)
+    }
+  /**
+   * y(i) = x(i)·m, m = 0 where word i mod 4 of Philox 4×32-10 at counter (⌊i/4⌋, layer, step low, step
+   * high) under the key is below p·2³², else 1/(1 - p) rounded to float32.
+   */
+  | {
+      readonly kind: 'dropout';
+      readonly x: Slot;
+      readonly randomness: Slot; // (4) i32: key (2), step low, step high
+      readonly y: Slot;
+      readonly p: number;
+      readonly layer: number;
+    }
+  /** y(n,oh,ow,k) = x(n, oh·stride, ow·stride, k - ⌊(K - C)/2⌋) where there is one, else 0. */
+  | {
+      readonly kind: 'identityShortcut';
+      readonly x: Slot; // (N, H, W, C)
+      readonly y: Slot; // (N, OH, OW, K)
+      readonly stride: number;
+    }
+  | {
+      readonly kind: 'identityShortcutBackward';
+      readonly dy: Slot; // (N, OH, OW, K)
+      readonly dx: Slot; // (N, H, W, C)
+      readonly stride: number;
+    }
   /** The largest value of each window; padding counts as -∞. */
   | ({ readonly kind: 'maxPool2d'; readonly x: Slot; readonly y: Slot } & Window)
   /** dy goes to the first largest value of each window in row-major order. */
@@ -202,13 +256,24 @@ export type Step =
       readonly x: Slot; // (N, H, W, C)
       readonly dx: Slot; // (N, H, W, C)
     } & Window)
-  /** The mean of each window, zeros of the padding counted in. */
-  | ({ readonly kind: 'avgPool2d'; readonly x: Slot; readonly y: Slot } & Window)
+  /** The mean of each window: see `AveragingWindow` for what is counted. */
+  | ({ readonly kind: 'avgPool2d'; readonly x: Slot; readonly y: Slot } & AveragingWindow)
   | ({
       readonly kind: 'avgPool2dBackward';
       readonly dy: Slot; // (N, OH, OW, C)
       readonly dx: Slot; // (N, H, W, C)
-    } & Window)
+    } & AveragingWindow)
+  /** y(n,i,j,c) = the mean of x over rows ⌊i·H/OH⌋ … ⌈(i+1)·H/OH⌉ - 1, and columns alike. */
+  | {
+      readonly kind: 'adaptiveAvgPool2d';
+      readonly x: Slot; // (N, H, W, C)
+      readonly y: Slot; // (N, OH, OW, C)
+    }
+  | {
+      readonly kind: 'adaptiveAvgPool2dBackward';
+      readonly dy: Slot; // (N, OH, OW, C)
+      readonly dx: Slot; // (N, H, W, C)
+    }
   /** (N, H, W, C) → (N, C, H, W), as PyTorch's flatten counts. */
   | { readonly kind: 'nhwcToNchw'; readonly x: Slot; readonly y: Slot }
   | { readonly kind: 'nchwToNhwc'; readonly x: Slot; readonly y: Slot }

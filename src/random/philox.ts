@@ -40,7 +40,7 @@ function multiplyHigh(a: number, b: number): number {
 }
 
 /** What randomness is for: each use has its own stream, so that none disturbs another. */
-export type Stream = 'init' | 'shuffle' | 'split' | 'demo' | 'bench';
+export type Stream = 'init' | 'shuffle' | 'split' | 'demo' | 'bench' | 'dropout';
 
 const streamNumbers: Readonly<Record<Stream, number>> = {
   init: 1,
@@ -48,7 +48,21 @@ const streamNumbers: Readonly<Record<Stream, number>> = {
   split: 3,
   demo: 4,
   bench: 5,
+  dropout: 6,
 };
+
+/** The key of a stream; seeds beyond 32 bits count in full. */
+function keyOf(seed: number, stream: Stream): readonly [number, number] {
+  return [seed >>> 0, (streamNumbers[stream] ^ Math.floor(seed / 2 ** 32)) >>> 0];
+}
+
+/**
+ * What the dropout masks of a training step, or of its micro-batch number `part`, are functions of:
+ * the key's two words, then the step's, whose upper 16 bits count the parts.
+ */
+export function dropoutWords(seed: number, step: number, part = 0): Int32Array {
+  return Int32Array.of(...keyOf(seed, 'dropout'), step, Math.floor(step / 2 ** 32) | (part << 16));
+}
 
 /**
  * A sequence of random numbers that is fixed by (seed, stream, index): for instance the shuffle of
@@ -65,7 +79,7 @@ export class Random {
     stream: Stream,
     private readonly index = 0,
   ) {
-    this.key = [seed >>> 0, (streamNumbers[stream] ^ Math.floor(seed / 2 ** 32)) >>> 0];
+    this.key = keyOf(seed, stream);
   }
 
   /** An unsigned 32-bit word. */

@@ -2,18 +2,17 @@
 import { openBackend, type DeviceChoice, type InstructionSet } from '../backend/devices.js';
 import { PlusxError } from '../errors.js';
 import { imagenet } from '../data/transforms.js';
-import { createModel } from '../models/registry.js';
-import type { Stem } from '../models/resnet.js';
+import { networkOptionsOf, type NetworkOptions } from '../models/options.js';
+import { createModel, optionsOfModel } from '../models/registry.js';
 import { Random } from '../random/philox.js';
 import { sgd } from './optimizers.js';
 import { Session } from './session.js';
 import { median } from './timing.js';
 
-export interface BenchStepOptions {
+/** `stem` is `conv3x3` by default where the model has one to choose, and no variant of it is asked for. */
+export interface BenchStepOptions extends NetworkOptions {
   /** Default `resnet18`. */
   readonly model?: string | undefined;
-  /** Default `conv3x3`. */
-  readonly stem?: Stem | undefined;
   /** Side of the images in pixels. Default 64. */
   readonly imageSize?: number | undefined;
   /** Default 8. */
@@ -31,9 +30,9 @@ export interface BenchStepOptions {
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
-export interface StepTiming {
+/** The network's options are those that it was made with. */
+export interface StepTiming extends NetworkOptions {
   readonly model: string;
-  readonly stem: Stem;
   readonly imageSize: number;
   readonly batchSize: number;
   readonly secondsPerStep: { readonly median: number; readonly min: number; readonly max: number };
@@ -55,7 +54,7 @@ export interface StepTiming {
 
 /** Times training steps (SGD, cross-entropy, two classes) after warm-up. */
 export async function benchStep(options: BenchStepOptions = {}): Promise<StepTiming> {
-  const { model = 'resnet18', stem = 'conv3x3', imageSize = 64, batchSize = 8 } = options;
+  const { model = 'resnet18', imageSize = 64, batchSize = 8 } = options;
   const { steps = 10, warmup = 3, onProgress } = options;
   expectSteps(steps);
   const { backend, session, forecast, batch } = await openBench(options);
@@ -76,7 +75,7 @@ export async function benchStep(options: BenchStepOptions = {}): Promise<StepTim
   const middle = median(seconds);
   return {
     model,
-    stem,
+    ...benchedNetwork(options),
     imageSize,
     batchSize,
     secondsPerStep: { median: middle, min: Math.min(...seconds), max: Math.max(...seconds) },
@@ -100,7 +99,8 @@ export function expectSteps(steps: number): void {
 
 /** An engine and a session on it, as the options want them, with images made up. */
 export async function openBench(options: BenchStepOptions) {
-  const { model = 'resnet18', stem = 'conv3x3', imageSize = 64, batchSize = 8 } = options;
+  const { model = 'resnet18', imageSize = 64, batchSize = 8 } = options;
+  const network = createModel(model, { classes: 2, ...benchedNetwork(options) });
   const backend = await openBackend({
     ...(options.device === undefined ? {} : { device: options.device }),
     ...(options.threads === undefined ? {} : { threads: options.threads }),
@@ -114,10 +114,16 @@ export async function openBench(options: BenchStepOptions) {
     optimizer: sgd({ lr: 0.01 }),
     seed: 0,
   };
-  const network = createModel(model, { classes: 2, stem });
   const forecast = Session.forecast(network, backend, sessionOptions);
   const session = await Session.create(network, backend, sessionOptions);
   return { backend, session, forecast, batch: randomBatch(batchSize, imageSize) };
+}
+
+/** The network's options after the benchmark's default. */
+export function benchedNetwork(options: BenchStepOptions): NetworkOptions {
+  const { model = 'resnet18', variant } = options;
+  const articles = !variant && optionsOfModel(model).includes('stem');
+  return { ...(articles ? { stem: 'conv3x3' } : {}), ...networkOptionsOf(options) };
 }
 
 function randomBatch(batchSize: number, imageSize: number) {

@@ -10,8 +10,9 @@ import { Compose } from '../data/transforms.js';
 import { PlusxError } from '../errors.js';
 import type { AtomicFileSystem } from '../formats/atomic-file.js';
 import type { SafeTensor } from '../formats/safetensors.js';
-import { readSafetensors, writeSafetensors } from '../formats/safetensors-file.js';
-import { stems } from '../models/resnet.js';
+import { writeSafetensors } from '../formats/safetensors-file.js';
+import { readState, readWeights, withWeights, type WeightFile } from '../formats/weights.js';
+import { networkOptionSchemas, networkOptionsOf, type NetworkOptions } from '../models/options.js';
 import { packageRoot } from '../package-root.js';
 import { trainConfigSchema } from './configure.js';
 import type { StateDict } from './state-dict.js';
@@ -50,7 +51,7 @@ const dataSchema = z.object({
   fingerprint: z.string(),
 });
 
-const modelSchema = z.object({ name: z.string(), stem: z.enum(stems).nullable() });
+const modelSchema = z.object({ name: z.string(), ...networkOptionSchemas });
 
 const classesSchema = z.array(z.string()).min(1);
 
@@ -63,7 +64,8 @@ export interface TrainingRecord {
 }
 
 export interface Checkpoint {
-  readonly model: z.infer<typeof modelSchema>;
+  /** The network's name in the registry, and what was chosen of it. */
+  readonly model: { readonly name: string } & NetworkOptions;
   /** By label. */
   readonly classes: readonly string[];
   readonly preprocessing: Compose;
@@ -95,15 +97,15 @@ export async function saveCheckpoint(
 
 /** Reads a checkpoint; throws PlusxError `checkpoint-…` naming the file and what is wrong. */
 export async function loadCheckpoint(file: string): Promise<Checkpoint> {
-  const { tensors, metadata } = await readSafetensors(file);
+  return withWeights(file, fromWeights);
+}
+
+async function fromWeights({ file, format, tensors, metadata }: WeightFile): Promise<Checkpoint> {
+  if (format !== 'safetensors') throw foreign(file, 'is a file of PyTorch');
   const version = metadata['plusx.checkpoint'];
   if (version === undefined) {
-    throw new PlusxError(
-      'checkpoint-foreign',
-      `${file} holds ${tensors.size} tensors, but no model name, classes and preprocessing: plusx ` +
-        'did not write it; name a checkpoint of "plusx train"',
-      { file },
-    );
+    const what = 'no model name, classes and preprocessing';
+    throw foreign(file, `holds ${tensors.size} tensors, but ${what}`);
   }
   if (version !== String(formatVersion)) {
     throw new PlusxError(
@@ -114,8 +116,9 @@ export async function loadCheckpoint(file: string): Promise<Checkpoint> {
     );
   }
   const read = <T>(key: string, schema: z.ZodType<T>) => readEntry(file, metadata, key, schema);
+  const model = read('model', modelSchema);
   return {
-    model: read('model', modelSchema),
+    model: { name: model.name, ...networkOptionsOf(model) },
     classes: read('classes', classesSchema),
     preprocessing: readPreprocessing(file, metadata),
     training:
@@ -127,7 +130,7 @@ export async function loadCheckpoint(file: string): Promise<Checkpoint> {
             device: read('device', deviceSchema),
             data: read('data', dataSchema),
           },
-    state: toState(file, tensors),
+    state: await readState(file, tensors),
   };
 }
 
@@ -146,33 +149,19 @@ export async function saveWeights(
   });
 }
 
-/** The tensors of any safetensors file, ready for `Session.importState`. */
+/**
+ * The tensors of any file of weights (safetensors, PyTorch's .pth and .pt), by the file's own keys,
+ * ready for `Session.importState`. `readWeights` also says what else the file holds, `matchWeights`
+ * brings other programs' keys to a model's.
+ */
 export async function loadWeights(file: string): Promise<StateDict> {
-  return toState(file, (await readSafetensors(file)).tensors);
+  return (await readWeights(file)).state;
 }
 
 function toTensors(state: StateDict): Map<string, SafeTensor> {
   return new Map(
     Array.from(state, ([key, { shape, data }]) => [key, { dtype: 'F32', shape, data }]),
   );
-}
-
-/** Whole numbers are counters of other programs (`num_batches_tracked`) and are passed over. */
-function toState(file: string, tensors: ReadonlyMap<string, SafeTensor>): StateDict {
-  const state: StateDict = new Map();
-  for (const [key, { shape, data }] of tensors) {
-    if (data instanceof Float32Array) state.set(key, { shape, data });
-    else if (data instanceof Float64Array) state.set(key, { shape, data: Float32Array.from(data) });
-  }
-  if (state.size === 0) {
-    throw new PlusxError(
-      'checkpoint-empty',
-      `${file} holds no weights (${tensors.size} tensors, none of F32); name a checkpoint of ` +
-        '"plusx train"',
-      { file },
-    );
-  }
-  return state;
 }
 
 function readEntry<T>(
@@ -200,6 +189,15 @@ function readPreprocessing(file: string, metadata: Readonly<Record<string, strin
     if (!(error instanceof PlusxError) || error.code === 'checkpoint-metadata') throw error;
     throw unusable(file, 'preprocessing', error.message);
   }
+}
+
+function foreign(file: string, what: string): PlusxError {
+  return new PlusxError(
+    'checkpoint-foreign',
+    `${file} ${what}: plusx did not write it; name a checkpoint of "plusx train", or make one of ` +
+      `it: plusx import ${file} --model <name> --out checkpoint.safetensors`,
+    { file },
+  );
 }
 
 function unusable(file: string, key: string, reason: string): PlusxError {

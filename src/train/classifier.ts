@@ -106,11 +106,11 @@ async function decode(image: ImageInput, { exif }: Compose): Promise<Pixels> {
 
 async function restore(
   file: string,
-  { model: { name, stem }, classes, preprocessing, state }: Checkpoint,
+  { model: { name, ...options }, classes, preprocessing, state }: Checkpoint,
   backend: Backend,
   batchSize: number,
 ): Promise<Session> {
-  const model = createModel(name, { classes: classes.length, ...(stem ? { stem } : {}) });
+  const model = createModel(name, { ...options, classes: classes.length });
   const session = await Session.create(model, backend, {
     imageSize: preprocessing.outputSize,
     batchSize,

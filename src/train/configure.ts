@@ -6,8 +6,8 @@ import { closest } from 'fastest-levenshtein';
 import { z } from 'zod';
 import { deviceNames, instructionSets, type DeviceChoice } from '../backend/devices.js';
 import { PlusxError } from '../errors.js';
-import { stems } from '../models/resnet.js';
-import { modelNames } from '../models/registry.js';
+import { networkOptionSchemas, type NetworkOption } from '../models/options.js';
+import { expectNetworkOptions, modelDefaults, modelNames } from '../models/registry.js';
 import { freezeChoices } from './fine-tuning.js';
 import { adamW, sgd, type Optimizer } from './optimizers.js';
 import type { TrainConfig, TrainOptions } from './train-options.js';
@@ -18,7 +18,7 @@ const deviceChoices: readonly DeviceChoice[] = ['auto', ...deviceNames];
 export const trainConfigSchema = z.object({
   folder: z.string(),
   model: z.string(),
-  stem: z.enum(stems).nullable(),
+  ...networkOptionSchemas,
   imageSize: z.int(),
   epochs: z.int(),
   batchSize: z.int(),
@@ -51,6 +51,8 @@ type ConfigKey = keyof TrainConfig;
 /** What is said of a run rather than of its result. */
 const callKeys = ['out', 'resume', 'signal'];
 
+const noNetworkOptions = z.object(networkOptionSchemas).parse({});
+
 const configKeys = Object.keys(trainConfigSchema.shape) as ConfigKey[];
 
 /** These may differ when a run goes on: none of them changes its steps. */
@@ -68,15 +70,15 @@ const freeOnResume = new Set<ConfigKey>([
 /** The configuration of a new run. */
 export function configure(options: TrainOptions): TrainConfig {
   expectKnownOptions(options);
-  const { folder, optimizer = 'sgd' } = options;
+  const { folder, optimizer = 'sgd', model = 'resnet18' } = options;
   if (folder === undefined) {
     throw new PlusxError('option', 'train: no folder is given; name a folder of photographs');
   }
   const defaults: TrainConfig = {
     folder,
-    model: 'resnet18',
-    stem: null,
-    imageSize: 224,
+    model,
+    ...noNetworkOptions,
+    imageSize: modelNames.includes(model) ? modelDefaults(model).imageSize : 224,
     epochs: 10,
     batchSize: 8,
     lr: optimizer === 'adamw' ? 0.001 : 0.01,
@@ -190,10 +192,10 @@ const orNull = (rule: Rule): Rule => ({
   legal: (value) => value === null || rule.legal(value),
 });
 
-const rules: Readonly<Record<ConfigKey, Rule>> = {
+/** The network's options have rules of their own: `expectNetworkOptions`. */
+const rules: Readonly<Record<Exclude<ConfigKey, NetworkOption>, Rule>> = {
   folder: { legal: (value: string) => value !== '', wanted: 'the path of a folder' },
   model: oneOf(modelNames),
-  stem: orNull(oneOf(stems)),
   imageSize: {
     legal: (value: number) => Number.isInteger(value) && value >= 1 && value <= 4096,
     wanted: 'a whole number from 1 to 4096 pixels',
@@ -223,12 +225,12 @@ const rules: Readonly<Record<ConfigKey, Rule>> = {
 };
 
 function expectValid(config: TrainConfig): void {
-  for (const key of configKeys) {
-    const { legal, wanted, names } = rules[key];
+  for (const [key, { legal, wanted, names }] of Object.entries(rules) as [ConfigKey, Rule][]) {
     const value = config[key];
     if (legal(value as never)) continue;
     throw illegal(key, value, wanted, names);
   }
+  expectNetworkOptions(config.model, config);
   const { optimizer, momentum, warmupEpochs, epochs, device, instructionSet } = config;
   if (config.accumulate > config.batchSize) {
     const wanted = `at most the images of a step, batchSize ${config.batchSize}`;

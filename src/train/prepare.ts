@@ -10,6 +10,7 @@ import { openDataset } from '../data/image-folder.js';
 import { DataLoader } from '../data/loader.js';
 import { standardPreprocessing, type Compose } from '../data/transforms.js';
 import { PlusxError } from '../errors.js';
+import { networkOptionsOf, networkText } from '../models/options.js';
 import { createModel } from '../models/registry.js';
 import { optimizerOf } from './configure.js';
 import { fineTuningOptions } from './fine-tuning.js';
@@ -36,11 +37,14 @@ export async function prepareRun(options: TrainOptions, events: TrainEvents): Pr
   const { classes } = train.folder;
   const data = describeData({ train: train.folder, val: val.folder });
   if (checkpoint) expectSameData(checkpoint, classes, data);
-  const { batchSize, seed, model: name, stem } = config;
+  const { batchSize, seed } = config;
   const loader = new DataLoader(train, { batchSize, shuffle: true, seed });
   const valLoader = new DataLoader(val, { batchSize: Math.min(batchSize, val.length) });
 
-  const model = createModel(name, { classes: classes.length, ...(stem ? { stem } : {}) });
+  const model = createModel(config.model, {
+    ...networkOptionsOf(config),
+    classes: classes.length,
+  });
   const backend = await openDevice(config, events);
   try {
     if (checkpoint) warnOfDevice(checkpoint.training.device, backend, warn);
@@ -70,7 +74,7 @@ export async function prepareRun(options: TrainOptions, events: TrainEvents): Pr
     });
     const stepSeconds = await measureStep(session, config);
     if (checkpoint) await session.importState(checkpoint.state);
-    if (weights) await startFrom(session, model, weights, config.weights!, warn);
+    if (weights) await startFrom(session, model, networkText(config), weights, warn);
     session.stepsTaken = run.progress.globalStep;
     await run.begin(stepSeconds, countPerClass(train), countPerClass(val));
     return run;

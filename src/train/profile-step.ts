@@ -1,15 +1,16 @@
 /** Times each step of a training step's plan, and compares it with what the machine can do. */
 import type { Peaks } from '../backend/backend.js';
-import type { Stem } from '../models/resnet.js';
+import type { NetworkOptions } from '../models/options.js';
 import type { Plan } from '../plan/plan.js';
-import { expectSteps, openBench, type BenchStepOptions } from './bench-step.js';
+import { benchedNetwork, expectSteps, openBench } from './bench-step.js';
+import type { BenchStepOptions } from './bench-step.js';
 import { groupSteps, profiledSteps, together } from './profile.js';
 import type { ProfiledStep, StepFigures, StepGroup } from './profile.js';
 import { median } from './timing.js';
 
-export interface StepProfile {
+/** The network's options are those that it was made with. */
+export interface StepProfile extends NetworkOptions {
   readonly model: string;
-  readonly stem: Stem;
   readonly imageSize: number;
   readonly batchSize: number;
   readonly device: string;
@@ -34,7 +35,7 @@ export interface StepProfile {
  * runs after `warmup` ones. Throws `no-profile` where the engine does not time its steps.
  */
 export async function profileStep(options: BenchStepOptions = {}): Promise<StepProfile> {
-  const { model = 'resnet18', stem = 'conv3x3', imageSize = 64, batchSize = 8 } = options;
+  const { model = 'resnet18', imageSize = 64, batchSize = 8 } = options;
   const { steps: runs = 10, warmup = 3, onProgress } = options;
   expectSteps(runs);
   const { backend, session, batch } = await openBench(options);
@@ -58,7 +59,7 @@ export async function profileStep(options: BenchStepOptions = {}): Promise<StepP
   const steps = profiledSteps(plan, seconds, peaks);
   return {
     model,
-    stem,
+    ...benchedNetwork(options),
     imageSize,
     batchSize,
     device: backend.name,

@@ -8,6 +8,7 @@ import type { Compose } from '../data/transforms.js';
 import type { Module } from '../nn/module.js';
 import type { Parameter } from '../nn/parameter.js';
 import type { Plan, Slot } from '../plan/plan.js';
+import { dropoutWords } from '../random/philox.js';
 import { initialValues } from './initialize.js';
 import { fromFileLayout, toFileLayout, type StateDict } from './state-dict.js';
 import { StepPlans, type Forecast, type StepOptions, type StepPart } from './step-plans.js';
@@ -22,7 +23,7 @@ export type { Forecast } from './step-plans.js';
  */
 export type SessionOptions = Omit<TrainingGraphOptions, keyof ImageFormat> &
   (ImageFormat | { readonly transform: Compose }) & {
-    /** Of the weights' initial values. Default 0. */
+    /** Of the weights' initial values and of dropout's masks. Default 0. */
     readonly seed?: number;
     /**
      * Micro-batches in which a step's images are computed, to save memory: their gradients are added
@@ -46,7 +47,10 @@ export interface StepResult {
 }
 
 export class Session {
-  /** Updates done so far: the time of AdamW's bias corrections. Set it when resuming. */
+  /**
+   * Updates done so far: the time of AdamW's bias corrections and of dropout's masks. Set it when
+   * resuming.
+   */
   stepsTaken = 0;
 
   private readonly executables = new Map<string, Promise<Executable>>();
@@ -57,6 +61,7 @@ export class Session {
     private readonly model: Module,
     private readonly backend: Backend,
     private readonly options: StepOptions,
+    private readonly seed: number,
     private readonly plans: StepPlans,
     private readonly evaluation: Executable,
   ) {
@@ -75,7 +80,7 @@ export class Session {
     const options = completed(rest);
     const plans = new StepPlans(model, options, backend.capabilities);
     const evaluation = await backend.compile(plans.evaluation());
-    const session = new Session(model, backend, options, plans, evaluation);
+    const session = new Session(model, backend, options, seed, plans, evaluation);
     for (const [key, data] of initialValues(model, seed)) {
       await evaluation.write(session.slots.get(key)!, data);
     }
@@ -96,7 +101,7 @@ export class Session {
     const result =
       this.options.accumulate > 1
         ? await this.accumulate(batch, rates)
-        : await this.runPart('step', batch, rates);
+        : await this.runPart('step', batch, { ...rates, ...this.randomness() });
     this.stepsTaken++;
     return result;
   }
@@ -120,7 +125,7 @@ export class Session {
       throw new PlusxError('no-profile', `profile: ${description} does not time its steps`);
     }
     const rates = this.ratesAt(this.stepsTaken + 1, lr);
-    const seconds = await executable.profile({ ...batch, ...rates });
+    const seconds = await executable.profile({ ...batch, ...rates, ...this.randomness() });
     this.stepsTaken++;
     return seconds;
   }
@@ -216,14 +221,15 @@ export class Session {
     const logits: Float32Array[] = [];
     let loss = 0;
     let start = 0;
-    for (const size of this.plans.cut(labels.length)) {
+    for (const [i, size] of this.plans.cut(labels.length).entries()) {
       const end = start + size;
       const part = {
         images: images.subarray(start * imageBytes, end * imageBytes),
         labels: labels.subarray(start, end),
       };
       const share = size / labels.length;
-      const result = await this.runPart('microBatch', part, { share: Float32Array.of(share) });
+      const others = { share: Float32Array.of(share), ...this.randomness(i) };
+      const result = await this.runPart('microBatch', part, others);
       loss += share * result.loss;
       logits.push(result.logits);
       start = end;
@@ -261,6 +267,11 @@ export class Session {
       `step: the batch has ${batchSize} images, the session was made for ` +
         `1 to ${this.options.batchSize}`,
     );
+  }
+
+  /** What dropout's masks are drawn from; read only where the model has one. */
+  private randomness(part = 0): { readonly randomness: Int32Array } {
+    return { randomness: dropoutWords(this.seed, this.stepsTaken, part) };
   }
 
   private ratesAt(time: number, lr: number): Rates {

@@ -35,7 +35,8 @@ export function fromFileLayout(key: string, shape: Shape, tensor: StateTensor): 
   return swapInner(tensor.data, K, C, R * S);
 }
 
-function fileShape(shape: Shape): Shape {
+/** The shape of a tensor in files, from the one inside. */
+export function fileShape(shape: Shape): Shape {
   if (shape.length !== 4) return shape;
   const [K, R, S, C] = shape as [number, number, number, number];
   return [K, C, R, S];

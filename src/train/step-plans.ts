@@ -12,6 +12,7 @@ import type { Plan, StateLayout } from '../plan/plan.js';
 import {
   clearGraph,
   evaluationGraph,
+  gradientPrefix,
   microBatchGraph,
   trainingGraph,
   updateGraph,
@@ -48,13 +49,16 @@ export class StepPlans {
   /** The same in every plan, sums of gradients included where there are micro-batches. */
   readonly state: StateLayout;
 
+  private readonly options: StepOptions;
+
   constructor(
     private readonly model: Module,
-    private readonly options: StepOptions,
+    options: StepOptions,
     private readonly capabilities: Capabilities,
   ) {
-    const whole = options.accumulate > 1 ? updateGraph : trainingGraph;
-    this.state = layOutState(whole(model, options));
+    const accumulates = options.accumulate > 1;
+    this.options = accumulates ? withUnseen(model, options) : options;
+    this.state = layOutState((accumulates ? updateGraph : trainingGraph)(model, this.options));
   }
 
   /** Images that are computed at a time, at most. */
@@ -95,4 +99,13 @@ export class StepPlans {
       ),
     };
   }
+}
+
+/** Parameters that the loss does not depend on are not updated either: they count as frozen. */
+function withUnseen(model: Module, options: StepOptions): StepOptions {
+  const { updates } = microBatchGraph(model, { ...options, batchSize: 1 });
+  const unseen = [...model.namedParameters()]
+    .filter(([key, { buffer }]) => !buffer && !updates.has(`${gradientPrefix}${key}`))
+    .map(([key]) => key);
+  return { ...options, frozen: new Set([...(options.frozen ?? []), ...unseen]) };
 }

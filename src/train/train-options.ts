@@ -2,8 +2,8 @@
 import type { DeviceChoice, InstructionSet } from '../backend/devices.js';
 import type { BadImage } from '../data/doctor.js';
 import type { ExifPolicy } from '../data/decode.js';
-import type { Stem } from '../models/resnet.js';
 import type { Freeze } from './fine-tuning.js';
+import type { NetworkOptions } from '../models/options.js';
 import type { ConfusionMatrix } from './metrics.js';
 
 /** How a rate develops over a run: at `lr` throughout, or along half a cosine down to 0. */
@@ -12,14 +12,15 @@ export type ScheduleName = 'constant' | 'cosine';
 export type OptimizerName = 'sgd' | 'adamw';
 
 /** Every field may be left out but `folder`, which a resumed run knows itself. */
-export interface TrainOptions {
+export interface TrainOptions extends NetworkOptions {
   /** `train/<class>/…` with `val/` or `test/`, or just `<class>/…` (see `valSplit`). */
   readonly folder?: string | undefined;
   /** Default `resnet18`. */
   readonly model?: string | undefined;
-  /** Default: the model's own, `conv7x7`. */
-  readonly stem?: Stem | undefined;
-  /** Side S of the square images in pixels: Resize(round(S·256/224)), CenterCrop(S). Default 224. */
+  /**
+   * Side S of the square images in pixels: Resize(round(S·256/224)), CenterCrop(S). Default: what the
+   * model was made for, 224, or 32 of the networks for CIFAR.
+   */
   readonly imageSize?: number | undefined;
   /** Default 10. On resume it may be raised. */
   readonly epochs?: number | undefined;
@@ -111,7 +112,6 @@ export interface StartEvent {
   /** Where the run is kept. */
   readonly run: string;
   readonly model: string;
-  readonly stem: Stem | null;
   /** Numbers of the model that can be trained. */
   readonly parameters: number;
   /** Those that are: all but the frozen ones. */
@@ -198,7 +198,7 @@ export interface CheckpointEvent {
 export interface WarningEvent {
   /**
    * `device`, `device-changed`, `head-replaced`, `images-skipped`, `memory`, `run-restarted`,
-   * `schedule-stretched`.
+   * `schedule-stretched`, `weights`.
    */
   readonly code: string;
   readonly message: string;
@@ -224,11 +224,13 @@ export interface TrainSummary {
   readonly resume: { readonly run: string; readonly command: string } | null;
 }
 
+/** Null where nothing was chosen. */
+type Chosen<Options> = { readonly [Name in keyof Options]-?: NonNullable<Options[Name]> | null };
+
 /** All options of a run as they stand after defaults; what config.json and checkpoints hold. */
-export interface TrainConfig {
+export interface TrainConfig extends Chosen<NetworkOptions> {
   readonly folder: string;
   readonly model: string;
-  readonly stem: Stem | null;
   readonly imageSize: number;
   readonly epochs: number;
   readonly batchSize: number;

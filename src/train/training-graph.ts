@@ -47,8 +47,9 @@ export const gradientPrefix = 'gradient.';
 
 /**
  * A whole step. Inputs `images` (N,S,S,3) u8, `labels` (N) i32, `hyper` (3): learning rate and
- * AdamW's two bias corrections, and `headHyper` (3) where the head has a rate of its own. Outputs
- * `loss` (1), `logits` (N, classes). Updates every parameter that is trained.
+ * AdamW's two bias corrections, `headHyper` (3) where the head has a rate of its own, and
+ * `randomness` (4) i32 where the model has a dropout. Outputs `loss` (1), `logits` (N, classes).
+ * Updates every parameter that is trained and that the loss depends on.
  */
 export function trainingGraph(model: Module, options: TrainingGraphOptions): Graph {
   const trace = trainingTrace(model, options);
@@ -154,7 +155,11 @@ function backward(
     trained.map(({ value }) => value),
     seed ? { ...rules, ones: () => seed } : rules,
   );
-  return trained.map((entry, i) => ({ ...entry, gradient: gradients[i]! }));
+  return trained.flatMap((entry, i) => {
+    const gradient = gradients[i];
+    // A part of the network that the loss does not see, as the head behind features, stays.
+    return gradient ? [{ ...entry, gradient }] : [];
+  });
 }
 
 /** The hyperparameters of each parameter, by its key. */

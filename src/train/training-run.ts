@@ -8,6 +8,7 @@ import type { BadImage } from '../data/doctor.js';
 import type { DataLoader, ImageBatch } from '../data/loader.js';
 import type { Compose } from '../data/transforms.js';
 import { PlusxError } from '../errors.js';
+import { networkOptionsOf } from '../models/options.js';
 import { packageRoot } from '../package-root.js';
 import { saveCheckpoint, type Progress, type TrainingRecord } from './checkpoint.js';
 import { addBatch, meanLoss, noImages, top1 } from './metrics.js';
@@ -86,7 +87,6 @@ export class TrainingRun {
     this.parts.events.start?.({
       run: folder.path,
       model: config.model,
-      stem: config.stem,
       ...forecast,
       classes,
       trainImagesPerClass,
@@ -177,7 +177,7 @@ export class TrainingRun {
     const state = await session.exportState();
     this.expectFinite(state);
     const checkpoint = {
-      model: { name: config.model, stem: config.stem },
+      model: { name: config.model, ...networkOptionsOf(config) },
       classes,
       preprocessing: transform,
       training: {

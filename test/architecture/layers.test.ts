@@ -19,7 +19,7 @@ const below: Readonly<Record<string, readonly string[]>> = {
   autodiff: ['graph'],
   ops: ['graph'],
   plan: ['graph', 'ops'],
-  backend: ['graph', 'ops', 'plan'],
+  backend: ['graph', 'ops', 'plan', 'random'],
   nn: ['graph', 'ops', 'random'],
   models: ['graph', 'ops', 'nn'],
   data: ['random'],
@@ -28,7 +28,7 @@ const below: Readonly<Record<string, readonly string[]>> = {
     ...['random', 'graph', 'ops', 'autodiff', 'plan', 'backend', 'nn', 'models'],
     ...['data', 'formats'],
   ],
-  cli: ['models', 'backend', 'plan', 'data', 'demo', 'train'],
+  cli: ['models', 'backend', 'plan', 'data', 'demo', 'train', 'formats'],
 };
 
 /** Upward imports of types alone: data that a lower room is told, or a table it has to fill. */

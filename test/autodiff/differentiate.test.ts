@@ -48,15 +48,12 @@ test('a skip connection passes the gradient on beside the branch', async () => {
   assertClose(await gradientOf(skip, x), [2 * upstream[0]!, upstream[1]!, 2 * upstream[2]!]);
 });
 
-test('a parameter that the loss does not depend on is an error', () => {
+test('a parameter that the loss does not depend on has no gradient', () => {
   const builder = new GraphBuilder();
   const emit = emitInto(builder, () => '');
   const x = builder.input('x', { shape: [1, 3], dtype: 'f32' });
   const stranger = builder.input('stranger', { shape: [1], dtype: 'f32' });
   const labels = builder.input('labels', { shape: [1], dtype: 'i32' });
   const [loss] = emit('softmaxCrossEntropy', [x, labels], {});
-  assert.throws(
-    () => differentiate(builder, loss!, [stranger], derivativesInto(builder)),
-    /the loss does not depend on %1/,
-  );
+  assert.deepEqual(differentiate(builder, loss!, [stranger], derivativesInto(builder)), [null]);
 });

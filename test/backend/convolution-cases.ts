@@ -12,7 +12,7 @@ import { describe, positive, signed, type Drawn, type StepCase } from './step-ca
 
 type Convolution = readonly [
   ...[N: number, H: number, W: number, C: number, K: number],
-  ...[R: number, stride: number, padding: number],
+  ...[R: number, stride: number, padding: number, groups?: number],
 ];
 
 /** R = S. */
@@ -39,12 +39,26 @@ const winogradConvolutions: readonly Convolution[] = [
   [1, 9, 8, 130, 257, 3, 1, 1],
 ];
 
+/** Groups that share a vector, fill one, fill several; in and out alike and not; rows of several tiles. */
+const groupedConvolutions: readonly Convolution[] = [
+  [1, 1, 1, 2, 2, 1, 1, 0, 2],
+  [2, 5, 7, 32, 32, 3, 1, 1, 8],
+  [1, 5, 7, 17, 17, 3, 2, 1, 17],
+  [2, 6, 5, 30, 15, 3, 1, 1, 5],
+  [1, 9, 8, 24, 24, 3, 2, 1, 3],
+  [1, 7, 7, 64, 64, 3, 1, 1, 2],
+  [1, 6, 7, 34, 66, 3, 1, 0, 2],
+  [2, 9, 7, 4, 8, 5, 3, 2, 2],
+  [1, 5, 5, 6, 9, 1, 2, 0, 3],
+  [1, 65, 67, 8, 8, 3, 1, 1, 2],
+];
+
 /** Rounding errors of F(4×4, 3×3) beside those of a plain sum: 8.6e-7 and 1.1e-7 at 64 channels. */
 const winogradError = 8;
 
 export function convolutionCases(): StepCase[] {
   return [
-    ...convolutions.flatMap((sizes) => casesOfConvolution(sizes)),
+    ...[...convolutions, ...groupedConvolutions].flatMap((sizes) => casesOfConvolution(sizes)),
     ...winogradConvolutions.flatMap((sizes) =>
       casesOfConvolution(sizes).map((stepCase) => ({
         ...stepCase,
@@ -120,33 +134,36 @@ function convolutionAndNorm([N, H, W, C, K]: readonly [number, number, number, n
   return { title, graph: builder.build(), data, reduction: winogradError * (9 * C + N * H * W) };
 }
 
-function casesOfConvolution([N, H, W, C, K, R, stride, padding]: Convolution): StepCase[] {
+function casesOfConvolution(convolution: Convolution): StepCase[] {
+  const [N, H, W, C, K, R, stride, padding, groups = 1] = convolution;
   const positions = (size: number) => Math.floor((size + 2 * padding - R) / stride) + 1;
   const [OH, OW] = [positions(H), positions(W)];
-  const sizes = `${N}×${H}×${W}×${C} to ${K}, ${R}×${R}, stride ${stride}, padding ${padding}`;
+  const inGroups = groups === 1 ? '' : `, groups ${groups}`;
+  const sizes = `${N}×${H}×${W}×${C} to ${K}, ${R}×${R}, stride ${stride}, padding ${padding}${inGroups}`;
+  const window = { stride, padding, groups };
   const x = signed(N, H, W, C);
-  const weight = signed(K, R, R, C);
+  const weight = signed(K, R, R, C / groups);
   const dy = signed(N, OH, OW, K);
   return [
     describe({
       op: 'conv2d',
       sizes,
       inputs: [x, weight],
-      attributes: { stride, padding },
-      reduction: R * R * C,
+      attributes: window,
+      reduction: (R * R * C) / groups,
     }),
     describe({
       op: 'conv2dBackwardInput',
       sizes,
       inputs: [dy, weight],
-      attributes: { stride, padding, inputHeight: H, inputWidth: W },
-      reduction: R * R * K,
+      attributes: { ...window, inputHeight: H, inputWidth: W },
+      reduction: (R * R * K) / groups,
     }),
     describe({
       op: 'conv2dBackwardWeight',
       sizes,
       inputs: [x, dy],
-      attributes: { stride, padding, kernelHeight: R, kernelWidth: R },
+      attributes: { ...window, kernelHeight: R, kernelWidth: R },
       reduction: N * OH * OW,
     }),
   ];

@@ -36,11 +36,12 @@ const cut = { partials: 37, blockTiles: 41, blockChannels: 43, splits: 47 };
 const convolution = {
   stride,
   padding,
+  groups: 1,
   algorithm: 'winograd',
   cut,
   workspace: slot(900, 1),
 } as const;
-const convolutionSizes = { N, H, W, C, K, R, S, OH, OW, algorithm: 1, ...cut };
+const convolutionSizes = { N, H, W, C, K, R, S, OH, OW, algorithm: 1, groups: 1, ...cut };
 const prologue = { scale: slot(901, C), shift: slot(902, C) };
 const window = { kernelHeight: R, kernelWidth: S, stride, padding };
 const poolSizes = { N, H, W, C, OH, OW, R, S };
@@ -157,13 +158,43 @@ const samples: { readonly [Kind in StepKind]: Sample<Kind> } = {
   relu: { step: { x: flat(101), y: flat(102) }, sizes: { count } },
   reluBackward: { step: { dy: flat(101), y: flat(102), dx: flat(103) }, sizes: { count } },
   add: { step: { a: flat(101), b: flat(102), y: flat(103) }, sizes: { count } },
+  sigmoid: { step: { x: flat(101), y: flat(102) }, sizes: { count } },
+  sigmoidBackward: { step: { dy: flat(101), y: flat(102), dx: flat(103) }, sizes: { count } },
+  scaleChannels: {
+    step: { x: image(101), s: slot(102, N, 1, 1, C), y: image(103) },
+    sizes: { N, pixels: H * W, C },
+  },
+  scaleChannelsBackward: {
+    step: { dy: image(101), x: image(102), ds: slot(103, N, 1, 1, C) },
+    sizes: { N, pixels: H * W, C },
+  },
+  dropout: {
+    step: { x: flat(101), randomness: slot(102, 4), y: flat(103), p: 0.75, layer: 3 },
+    sizes: { count, threshold: -(2 ** 30), kept: 4 },
+  },
+  identityShortcut: {
+    step: { x: image(101), y: output(102), stride },
+    sizes: { N, H, W, C, OH, OW, K, before: 1 },
+  },
+  identityShortcutBackward: {
+    step: { dy: output(101), dx: image(102), stride },
+    sizes: { N, H, W, C, OH, OW, K, before: 1 },
+  },
   maxPool2d: { step: { x: image(101), y: pooled(102), ...window }, sizes: poolSizes },
   maxPool2dBackward: {
     step: { dy: pooled(101), x: image(102), dx: image(103), ...window },
     sizes: poolSizes,
   },
-  avgPool2d: { step: { x: image(101), y: pooled(102), ...window }, sizes: poolSizes },
-  avgPool2dBackward: { step: { dy: pooled(101), dx: image(102), ...window }, sizes: poolSizes },
+  avgPool2d: {
+    step: { x: image(101), y: pooled(102), ...window, countIncludePad: true },
+    sizes: poolSizes,
+  },
+  avgPool2dBackward: {
+    step: { dy: pooled(101), dx: image(102), ...window, countIncludePad: true },
+    sizes: poolSizes,
+  },
+  adaptiveAvgPool2d: { step: { x: image(101), y: pooled(102) }, sizes: poolSizes },
+  adaptiveAvgPool2dBackward: { step: { dy: pooled(101), dx: image(102) }, sizes: poolSizes },
   nhwcToNchw: { step: { x: image(101), y: slot(102, N, C, H, W) }, sizes: { N, A: H * W, B: C } },
   nchwToNhwc: { step: { x: slot(101, N, C, H, W), y: image(102) }, sizes: { N, A: C, B: H * W } },
   softmaxCrossEntropy: {

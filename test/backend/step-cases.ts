@@ -2,6 +2,7 @@
  * Small graphs that together hold every kind of step, in sizes that straddle vectors and tiles,
  * with data: what every backend must compute as the reference does.
  */
+import { blockCases } from './block-cases.js';
 import { convolutionCases, fusedCases } from './convolution-cases.js';
 import {
   bytes,
@@ -204,6 +205,7 @@ export function stepCases(): StepCase[] {
     ...convolutionCases(),
     ...fusedCases(),
     ...channelCases(),
+    ...blockCases(),
     ...matrixCases(),
     ...optimizerCases(),
   ];

@@ -174,7 +174,7 @@ describe('the other commands', () => {
   test('bench step --profile prints a table of the kinds and one of the steps', async () => {
     const { code, stdout, stderr } = await runCli([...tiny.split(' '), '--profile']);
     assert.equal(code, 0, stderr);
-    assert.match(stdout, /^resnet18 \(conv3x3\), 16 px, batch 2, .+\n[\d.]+ s a step, /);
+    assert.match(stdout, /^resnet18 \(conv3x3 stem\), 16 px, batch 2, .+\n[\d.]+ s a step, /);
     assert.match(stdout, /\nroofline, measured: [\d.]+ GFLOP\/s, [\d.]+ GB\/s\n/);
     assert.match(stdout, /\n\nkind +algorithm +steps +ms +time % +GFLOP\/s +GB\/s +roofline %\n/);
     assert.match(stdout, /\n\nstep +kind +algorithm +output +ms +.* limit +path\n +0 +\w/);

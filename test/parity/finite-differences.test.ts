@@ -66,7 +66,7 @@ function objective(op: OpName, made: GradientCase, gradients: boolean): Objectiv
   const wanted = made.inputs.flatMap(({ role }, i) => (role === 'wanted' ? [i] : []));
   const parameters = wanted.map((i) => values[i]!);
   differentiate(builder, f!, parameters, derivativesInto(builder)).forEach((gradient, i) => {
-    builder.output(made.inputs[wanted[i]!]!.name, gradient);
+    builder.output(made.inputs[wanted[i]!]!.name, gradient!);
   });
   return { graph: builder.build(), data };
 }

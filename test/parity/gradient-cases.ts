@@ -6,7 +6,7 @@ import type { TensorData } from '../../src/backend/backend.js';
 import { elementCount } from '../../src/graph/graph.js';
 import { windowPositions } from '../../src/ops/op.js';
 import type { OpAttributes, OpName } from '../../src/ops/table.js';
-import { Random } from '../../src/random/philox.js';
+import { dropoutWords, Random } from '../../src/random/philox.js';
 
 export interface CaseInput {
   readonly name: string;
@@ -85,7 +85,7 @@ function normalised(shape: readonly [number, number, number, number], draw = sig
   ];
 }
 
-/** N, H, W, C, K, R, S, stride, padding */
+/** N, H, W, C, K, R, S, stride, padding, groups */
 const convolutions = [
   [1, 1, 1, 1, 1, 1, 1, 1, 0],
   [2, 1, 1, 3, 15, 3, 3, 1, 1],
@@ -94,17 +94,21 @@ const convolutions = [
   [1, 5, 7, 16, 15, 1, 1, 2, 0],
   [1, 5, 7, 17, 1, 2, 3, 1, 0],
   [1, 5, 7, 1, 16, 7, 7, 2, 3],
+  [2, 5, 7, 32, 32, 3, 3, 1, 1, 8],
+  [1, 5, 7, 34, 17, 3, 3, 2, 1, 17],
+  [1, 5, 7, 6, 34, 2, 3, 1, 0, 2],
+  [1, 5, 7, 3, 3, 1, 1, 2, 0, 3],
 ] as const;
 
 const convolutionCases = convolutions.map(
-  ([N, H, W, C, K, R, S, stride, padding]): GradientCase<'conv2d'> => {
+  ([N, H, W, C, K, R, S, stride, padding, groups = 1]): GradientCase<'conv2d'> => {
     const OH = windowPositions(H, R, stride, padding);
     const OW = windowPositions(W, S, stride, padding);
     return {
-      title: `${sizesText([N, H, W, C])} to ${K}, ${R}×${S}, stride ${stride}, padding ${padding}`,
-      inputs: [tensor('x', [N, H, W, C]), tensor('weight', [K, R, S, C])],
-      attributes: { stride, padding },
-      reduction: Math.max(R * S * K, N * OH * OW),
+      title: `${sizesText([N, H, W, C])} to ${K}, ${R}×${S}, stride ${stride}, padding ${padding}, groups ${groups}`,
+      inputs: [tensor('x', [N, H, W, C]), tensor('weight', [K, R, S, C / groups])],
+      attributes: { stride, padding, groups },
+      reduction: Math.max((R * S * K) / groups, N * OH * OW),
     };
   },
 );
@@ -152,6 +156,52 @@ function poolCases<Op extends 'maxPool2d' | 'avgPool2d'>(
       })),
   );
 }
+
+/** H, W, R, stride, padding, and whether the padding counts: last windows that are cut off. */
+const partialWindows = [
+  [5, 7, 2, 2, 0, false],
+  [5, 7, 3, 2, 1, true],
+  [6, 7, 3, 2, 1, false],
+] as const;
+
+const partialPoolCases = partialWindows.map(
+  ([H, W, R, stride, padding, countIncludePad]): GradientCase<'avgPool2d'> => ({
+    title: `${H}×${W}, ${R}×${R}, stride ${stride}, padding ${padding}, cut off`,
+    inputs: [tensor('x', [2, H, W, 17])],
+    attributes: {
+      ...{ kernelHeight: R, kernelWidth: R, stride, padding },
+      ...{ ceilMode: true, countIncludePad },
+    },
+    reduction: R * R,
+  }),
+);
+
+/** H, W, OH, OW: windows that differ, overlap, repeat pixels. */
+const adaptiveCases = [
+  [5, 7, 2, 3],
+  [2, 3, 7, 7],
+  [1, 5, 1, 2],
+].flatMap(([H, W, OH, OW]) =>
+  [1, 17].map((C): GradientCase<'adaptiveAvgPool2d'> => ({
+    title: `${H}×${W} to ${OH}×${OW}, ${C} channels`,
+    inputs: [tensor('x', [2, H!, W!, C])],
+    attributes: { outputHeight: OH!, outputWidth: OW! },
+    reduction: 64,
+  })),
+);
+
+/** C, K, stride: zeros before and behind, behind only, none. */
+const shortcutCases = [
+  [16, 32, 2],
+  [3, 4, 2],
+  [17, 17, 3],
+  [1, 16, 1],
+].map(([C, K, stride]): GradientCase<'identityShortcut'> => ({
+  title: `${C} to ${K}, stride ${stride}`,
+  inputs: [tensor('x', [2, 5, 7, C!])],
+  attributes: { stride: stride!, outChannels: K! },
+  reduction: 1,
+}));
 
 const crossEntropyCases = [
   [1, 1],
@@ -215,10 +265,34 @@ export const gradientCases: GradientCases = {
     attributes: {},
     reduction: 1,
   })),
+  sigmoid: eachImage((shape) => ({
+    inputs: [tensor('x', shape)],
+    attributes: {},
+    reduction: 2,
+  })),
+  sigmoidBackward: backwardOp,
+  scaleChannels: eachImage(([N, H, W, C]) => ({
+    inputs: [tensor('x', [N, H, W, C]), tensor('s', [N, 1, 1, C])],
+    attributes: {},
+    reduction: H * W,
+  })),
+  scaleChannelsBackward: backwardOp,
+  dropout: eachImage((shape) => ({
+    inputs: [
+      tensor('x', shape),
+      { name: 'randomness', shape: [4], role: 'fixed', data: dropoutWords(3, 2 ** 32 + 5) },
+    ],
+    attributes: { p: 0.25, layer: 2 },
+    reduction: 1,
+  })),
+  identityShortcut: shortcutCases,
+  identityShortcutBackward: backwardOp,
   maxPool2d: poolCases(distinct),
   maxPool2dBackward: backwardOp,
-  avgPool2d: poolCases(tensor),
+  avgPool2d: [...poolCases<'avgPool2d'>(tensor), ...partialPoolCases],
   avgPool2dBackward: backwardOp,
+  adaptiveAvgPool2d: adaptiveCases,
+  adaptiveAvgPool2dBackward: backwardOp,
   nhwcToNchw: eachImage((shape) => ({
     inputs: [tensor('x', shape)],
     attributes: {},

@@ -7,7 +7,8 @@ import { batchNorm2d, conv2d, linear, sequential } from '../../src/nn/layers.js'
 import { flatten, globalAvgPool2d, relu } from '../../src/nn/functional.js';
 import { Module } from '../../src/nn/module.js';
 import type { Tensor } from '../../src/nn/tensor.js';
-import { BasicBlock, resnet18 } from '../../src/models/resnet.js';
+import { BasicBlock } from '../../src/models/blocks.js';
+import { resnet18 } from '../../src/models/resnet.js';
 import {
   fineTuningOptions,
   frozenKeys,
@@ -20,13 +21,11 @@ import type { StateDict } from '../../src/train/state-dict.js';
 import { allEngines } from '../parity/backends.js';
 import { noiseBatch, smallResNet, smallSessionOptions } from './small-resnet.js';
 
-const init = () => undefined;
-
 class Small extends Module {
   readonly conv1 = conv2d(3, 8, { kernelSize: 3, padding: 1, bias: false });
   readonly bn1 = batchNorm2d(8);
-  readonly layer1 = sequential(new BasicBlock(8, 8, 1, init));
-  readonly layer2 = sequential(new BasicBlock(8, 17, 2, init));
+  readonly layer1 = sequential(new BasicBlock(8, 8));
+  readonly layer2 = sequential(new BasicBlock(8, 17, 2));
   readonly fc = linear(17, 3);
 
   override forward(x: Tensor): Tensor {

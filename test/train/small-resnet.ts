@@ -1,5 +1,5 @@
 /** A residual network of a few thousand weights, with images for it: steps of milliseconds. */
-import { BasicBlock } from '../../src/models/resnet.js';
+import { BasicBlock } from '../../src/models/blocks.js';
 import { flatten, globalAvgPool2d, maxPool2d, relu } from '../../src/nn/functional.js';
 import { batchNorm2d, conv2d, linear, sequential } from '../../src/nn/layers.js';
 import type { Module } from '../../src/nn/module.js';
@@ -11,14 +11,13 @@ const classes = 3;
 
 /** Stem, a block with a plain skip, one with a projection, classifier; odd numbers of channels. */
 export function smallResNet(): Module {
-  const init = () => undefined;
   return sequential(
     conv2d(3, 15, { kernelSize: 3, padding: 1, bias: false }),
     batchNorm2d(15),
     relu,
     (x) => maxPool2d(x, { kernelSize: 3, stride: 2, padding: 1 }),
-    new BasicBlock(15, 15, 1, init),
-    new BasicBlock(15, 33, 2, init),
+    new BasicBlock(15, 15),
+    new BasicBlock(15, 33, 2),
     globalAvgPool2d,
     flatten,
     linear(33, classes),

@@ -1,6 +1,7 @@
 #include "conv.h"
 
 #include "gather.h"
+#include "kernels/grouped/grouped.h"
 #include "kernels/winograd/winograd.h"
 
 namespace plusx::PLUSX_ISA {
@@ -21,6 +22,7 @@ ConvShape readShape(Arguments& a) {
   shape.OW = a.integer();
   shape.stride = a.integer();
   shape.padding = a.integer();
+  shape.groups = a.integer();
   return shape;
 }
 
@@ -95,6 +97,9 @@ void conv2d(Arguments a, Pool* pool) {
   if (choice.algorithm == ConvAlgorithm::gemm) {
     return gatherForward(s, x, weight, y, workspace, pool);
   }
+  if (choice.algorithm == ConvAlgorithm::grouped) {
+    return groupedForward(s, x, weight, y, workspace, pool);
+  }
   packWinogradForward(weight, s.K, s.C, workspace, pool);
   runWinograd({x, s.N, s.H, s.W, s.C, y, s.OH, s.OW, s.K, s.padding, workspace,
                {scale, shift}, statistics, choice.blockTiles, choice.splits},
@@ -110,6 +115,9 @@ void conv2dBackwardInput(Arguments a, Pool* pool) {
   const ConvChoice choice = readChoice(a);
   if (choice.algorithm == ConvAlgorithm::gemm) {
     return gatherBackwardInput(s, dy, weight, dx, workspace, pool);
+  }
+  if (choice.algorithm == ConvAlgorithm::grouped) {
+    return groupedBackwardInput(s, dy, weight, dx, workspace, pool);
   }
   packWinogradBackward(weight, s.K, s.C, workspace, pool);
   runWinograd({dy, s.N, s.OH, s.OW, s.K, dx, s.H, s.W, s.C, 2 - s.padding, workspace, {}, nullptr,
@@ -128,6 +136,9 @@ void conv2dBackwardWeight(Arguments a, Pool* pool) {
   const ConvChoice choice = readChoice(a);
   if (choice.algorithm == ConvAlgorithm::gemm) {
     return gatherWeight(s, x, dy, dweight, workspace, choice.partials, pool);
+  }
+  if (choice.algorithm == ConvAlgorithm::grouped) {
+    return groupedBackwardWeight(s, x, dy, dweight, workspace, choice.partials, pool);
   }
   runWinogradWeight(s, x, {scale, shift}, dy, dweight, workspace,
                     {choice.partials, choice.blockTiles, choice.blockChannels, choice.blockChannels},

@@ -32,10 +32,10 @@ constexpr int kTileChannels = 4;
 constexpr int kChunk = 16;
 
 struct ConvShape {
-  int32_t N, H, W, C, K, R, S, OH, OW, stride, padding;
+  int32_t N, H, W, C, K, R, S, OH, OW, stride, padding, groups;
 };
 
-enum class ConvAlgorithm : int32_t { gemm, winograd };
+enum class ConvAlgorithm : int32_t { gemm, winograd, grouped };
 
 // What the plan decided: see ConvCut in src/plan/plan.ts.
 struct ConvChoice {

@@ -1,5 +1,7 @@
 #include "elementwise.h"
 
+#include "simd/math.h"
+
 namespace plusx::PLUSX_ISA {
 
 namespace {
@@ -110,6 +112,62 @@ void add(Arguments arguments, Pool* pool) {
   float* y = arguments.floats();
   eachRange(pool, arguments.integer(), [&](int64_t first, int64_t end) {
     for (int64_t i = first; i < end; ++i) y[i] = a[i] + b[i];
+  });
+}
+
+void sigmoid(Arguments a, Pool* pool) {
+  const float* x = a.floats();
+  float* y = a.floats();
+  eachRange(pool, a.integer(), [&](int64_t first, int64_t end) {
+    for (int64_t i = first; i < end; ++i) {
+      y[i] = static_cast<float>(1.0 / (1.0 + exponential(-static_cast<double>(x[i]))));
+    }
+  });
+}
+
+void sigmoidBackward(Arguments a, Pool* pool) {
+  const float* dy = a.floats();
+  const float* y = a.floats();
+  float* dx = a.floats();
+  eachRange(pool, a.integer(), [&](int64_t first, int64_t end) {
+    for (int64_t i = first; i < end; ++i) dx[i] = dy[i] * y[i] * (1.0f - y[i]);
+  });
+}
+
+void scaleChannels(Arguments a, Pool* pool) {
+  const float* x = a.floats();
+  const float* s = a.floats();
+  float* y = a.floats();
+  const int32_t N = a.integer(), pixels = a.integer(), C = a.integer();
+  const int32_t taskPixels = 1 + static_cast<int32_t>(kTaskElements / C);
+  const int32_t tasks = (pixels + taskPixels - 1) / taskPixels;
+  parallelFor(pool, N * tasks, [&](int32_t task, char*) {
+    const int64_t n = task / tasks, first = static_cast<int64_t>(task % tasks) * taskPixels;
+    const int64_t end = first + taskPixels < pixels ? first + taskPixels : pixels;
+    for (int64_t p = first; p < end; ++p) {
+      const int64_t at = (n * pixels + p) * C;
+      for (int32_t c = 0; c < C; ++c) y[at + c] = x[at + c] * s[n * C + c];
+    }
+  });
+}
+
+void scaleChannelsBackward(Arguments a, Pool* pool) {
+  const float* dy = a.floats();
+  const float* x = a.floats();
+  float* ds = a.floats();
+  const int32_t N = a.integer(), pixels = a.integer(), C = a.integer();
+  constexpr int32_t kTaskChannels = 64;
+  const int32_t tasks = (C + kTaskChannels - 1) / kTaskChannels;
+  parallelFor(pool, N * tasks, [&](int32_t task, char*) {
+    const int64_t n = task / tasks;
+    const int32_t first = task % tasks * kTaskChannels;
+    const int32_t count = C - first < kTaskChannels ? C - first : kTaskChannels;
+    float sums[kTaskChannels] = {};
+    for (int32_t p = 0; p < pixels; ++p) {
+      const int64_t at = (n * pixels + p) * C + first;
+      for (int32_t c = 0; c < count; ++c) sums[c] += dy[at + c] * x[at + c];
+    }
+    for (int32_t c = 0; c < count; ++c) ds[n * C + first + c] = sums[c];
   });
 }
 

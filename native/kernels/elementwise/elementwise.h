@@ -1,4 +1,5 @@
-// Steps that treat every element alike; the output may be an input's own memory.
+// Steps that treat every element alike, or every channel of an image; the output may be an input's
+// own memory.
 #pragma once
 #include "executor/program.h"
 #include "simd/vector.h"
@@ -10,6 +11,10 @@ void addBias(Arguments arguments, Pool* pool);         // y(…, c) = x(…, c) 
 void relu(Arguments arguments, Pool* pool);            // y = x ≤ 0 ? 0 : x; NaN stays NaN
 void reluBackward(Arguments arguments, Pool* pool);    // dx = y > 0 ? dy : 0
 void add(Arguments arguments, Pool* pool);             // y = a + b
+void sigmoid(Arguments arguments, Pool* pool);         // y = 1/(1 + e^-x)
+void sigmoidBackward(Arguments arguments, Pool* pool); // dx = dy·y·(1 - y)
+void scaleChannels(Arguments arguments, Pool* pool);   // y(n, …, c) = x(n, …, c)·s(n, c)
+void scaleChannelsBackward(Arguments arguments, Pool* pool);  // ds(n, c) = Σ dy·x
 void nhwcToNchw(Arguments arguments, Pool* pool);
 void nchwToNhwc(Arguments arguments, Pool* pool);
 void fill(Arguments arguments, Pool* pool);

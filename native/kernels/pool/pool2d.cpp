@@ -23,15 +23,24 @@ PoolShape readPoolShape(Arguments& a) {
   return p;
 }
 
-// The part of a window that lies inside the image.
+// The part of a window that lies inside the image, and the pixels of the image and its padding.
 struct Window {
-  int32_t top, bottom, left, right;
+  int32_t top, bottom, left, right, padded;
 };
 
 Window windowAt(const PoolShape& p, int32_t oh, int32_t ow) {
   const int32_t top = oh * p.stride - p.padding, left = ow * p.stride - p.padding;
-  return {top > 0 ? top : 0, top + p.R < p.H ? top + p.R : p.H, left > 0 ? left : 0,
-          left + p.S < p.W ? left + p.S : p.W};
+  const int32_t bottom = top + p.R, right = left + p.S;
+  const int32_t height = (bottom < p.H + p.padding ? bottom : p.H + p.padding) - top;
+  const int32_t width = (right < p.W + p.padding ? right : p.W + p.padding) - left;
+  return {top > 0 ? top : 0, bottom < p.H ? bottom : p.H, left > 0 ? left : 0,
+          right < p.W ? right : p.W, height * width};
+}
+
+// What an average divides by.
+float countOf(const Window& window, bool countIncludePad) {
+  const int32_t inside = (window.bottom - window.top) * (window.right - window.left);
+  return static_cast<float>(countIncludePad ? window.padded : inside);
 }
 
 int64_t at(const PoolShape& p, int32_t n, int32_t h, int32_t w) {
@@ -117,8 +126,9 @@ void avgPool2d(Arguments a, Pool* pool) {
   const float* x = a.floats();
   float* y = a.floats();
   const PoolShape p = readPoolShape(a);
-  const float count = static_cast<float>(p.R * p.S);
+  const bool countIncludePad = a.integer() != 0;
   eachWindow(pool, p, [&](int32_t n, const Window& window, int64_t out) {
+    const float count = countOf(window, countIncludePad);
     for (int32_t c = 0; c < p.C; ++c) y[out + c] = 0.0f;
     for (int32_t h = window.top; h < window.bottom; ++h) {
       for (int32_t w = window.left; w < window.right; ++w) {
@@ -134,9 +144,10 @@ void avgPool2dBackward(Arguments a, Pool* pool) {
   const float* dy = a.floats();
   float* dx = a.floats();
   const PoolShape p = readPoolShape(a);
-  const float count = static_cast<float>(p.R * p.S);
+  const bool countIncludePad = a.integer() != 0;
   clearImages(pool, p, dx);
   eachWindow(pool, p, [&](int32_t n, const Window& window, int64_t out) {
+    const float count = countOf(window, countIncludePad);
     for (int32_t h = window.top; h < window.bottom; ++h) {
       for (int32_t w = window.left; w < window.right; ++w) {
         float* to = dx + at(p, n, h, w);

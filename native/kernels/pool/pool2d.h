@@ -1,7 +1,7 @@
 // Max and average pooling over R×S windows of (N, H, W, C), and their gradients.
 //
 // The largest value's first place in row-major order takes the gradient; padding never wins.
-// Averages divide by R·S, the zeros of the padding counted in.
+// Averages divide by the pixels of the window that lie in the image, or in it and its padding.
 #pragma once
 #include "executor/program.h"
 #include "simd/vector.h"

@@ -5,6 +5,10 @@ import { writeStatistics } from './normalization.js';
 import type { StepTable } from './steps.js';
 
 interface Sizes {
+  /** Channels of x that an output channel sees: those of its group. */
+  readonly perGroup: number;
+  /** Output channels of a group. */
+  readonly outputsPerGroup: number;
   readonly N: number;
   readonly H: number;
   readonly W: number;
@@ -16,12 +20,12 @@ interface Sizes {
   readonly OW: number;
 }
 
-/** x (N,H,W,C), y (N,OH,OW,K) and weight (K,R,S,C), or their gradients. */
+/** x (N,H,W,C), y (N,OH,OW,K) and weight (K,R,S,C/groups), or their gradients. */
 function sizesOf(x: Slot, y: Slot, weight: Slot): Sizes {
   const [N, H, W, C] = x.shape as [number, number, number, number];
   const [, OH, OW, K] = y.shape as [number, number, number, number];
-  const [, R, S] = weight.shape as [number, number, number, number];
-  return { N, H, W, C, K, R, S, OH, OW };
+  const [, R, S, perGroup] = weight.shape as [number, number, number, number];
+  return { N, H, W, C, K, R, S, OH, OW, perGroup, outputsPerGroup: (K * perGroup) / C };
 }
 
 /**
@@ -50,6 +54,10 @@ function eachTap(
   }
 }
 
+/** For output channel k: where its group's channels begin within a pixel of x. */
+const firstChannel = ({ perGroup, outputsPerGroup }: Sizes, k: number) =>
+  Math.floor(k / outputsPerGroup) * perGroup;
+
 /** x, or relu(x·scale + shift). */
 function activated(
   step: { readonly x: Slot; readonly scale: Slot | null; readonly shift: Slot | null },
@@ -70,16 +78,17 @@ export const convolutionSteps: StepTable<
 > = {
   conv2d(step, arena) {
     const sizes = sizesOf(step.x, step.y, step.weight);
-    const { C, K, R, S } = sizes;
+    const { K, R, S, perGroup } = sizes;
     const x = activated(step, arena);
     const weight = arena.f32(step.weight);
     const y = arena.f32(step.y);
     const sums = new Float64Array(y.length);
     eachTap(sizes, step, (pixel, out, tap) => {
       for (let k = 0; k < K; k++) {
-        const filter = (k * R * S + tap) * C;
+        const filter = (k * R * S + tap) * perGroup;
+        const first = pixel + firstChannel(sizes, k);
         let sum = 0;
-        for (let c = 0; c < C; c++) sum += x[pixel + c]! * weight[filter + c]!;
+        for (let c = 0; c < perGroup; c++) sum += x[first + c]! * weight[filter + c]!;
         sums[out + k]! += sum;
       }
     });
@@ -89,16 +98,17 @@ export const convolutionSteps: StepTable<
 
   conv2dBackwardInput(step, arena) {
     const sizes = sizesOf(step.dx, step.dy, step.weight);
-    const { C, K, R, S } = sizes;
+    const { K, R, S, perGroup } = sizes;
     const dy = arena.f32(step.dy);
     const weight = arena.f32(step.weight);
     const dx = arena.f32(step.dx);
     const sums = new Float64Array(dx.length);
     eachTap(sizes, step, (pixel, out, tap) => {
       for (let k = 0; k < K; k++) {
-        const filter = (k * R * S + tap) * C;
+        const filter = (k * R * S + tap) * perGroup;
+        const first = pixel + firstChannel(sizes, k);
         const gradient = dy[out + k]!;
-        for (let c = 0; c < C; c++) sums[pixel + c]! += gradient * weight[filter + c]!;
+        for (let c = 0; c < perGroup; c++) sums[first + c]! += gradient * weight[filter + c]!;
       }
     });
     dx.set(sums);
@@ -106,16 +116,17 @@ export const convolutionSteps: StepTable<
 
   conv2dBackwardWeight(step, arena) {
     const sizes = sizesOf(step.x, step.dy, step.dweight);
-    const { C, K, R, S } = sizes;
+    const { K, R, S, perGroup } = sizes;
     const x = activated(step, arena);
     const dy = arena.f32(step.dy);
     const dweight = arena.f32(step.dweight);
     const sums = new Float64Array(dweight.length);
     eachTap(sizes, step, (pixel, out, tap) => {
       for (let k = 0; k < K; k++) {
-        const filter = (k * R * S + tap) * C;
+        const filter = (k * R * S + tap) * perGroup;
+        const first = pixel + firstChannel(sizes, k);
         const gradient = dy[out + k]!;
-        for (let c = 0; c < C; c++) sums[filter + c]! += gradient * x[pixel + c]!;
+        for (let c = 0; c < perGroup; c++) sums[filter + c]! += gradient * x[first + c]!;
       }
     });
     dweight.set(sums);

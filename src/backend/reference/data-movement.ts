@@ -1,4 +1,6 @@
-/** Element-wise steps, sums to channels, and the two orders of an image's axes. */
+/** Element-wise steps, sums to channels, shortcuts, and the two orders of an image's axes. */
+import type { Slot } from '../../plan/plan.js';
+import { philox4x32, type Words } from '../../random/philox.js';
 import type { StepTable } from './steps.js';
 
 const { fround } = Math;
@@ -10,6 +12,13 @@ export const dataSteps: StepTable<
   | 'relu'
   | 'reluBackward'
   | 'add'
+  | 'sigmoid'
+  | 'sigmoidBackward'
+  | 'scaleChannels'
+  | 'scaleChannelsBackward'
+  | 'dropout'
+  | 'identityShortcut'
+  | 'identityShortcutBackward'
   | 'nhwcToNchw'
   | 'nchwToNhwc'
   | 'fill'
@@ -54,6 +63,57 @@ export const dataSteps: StepTable<
     for (let i = 0; i < y.length; i++) y[i] = a[i]! + b[i]!;
   },
 
+  sigmoid(step, arena) {
+    const [x, y] = [arena.f32(step.x), arena.f32(step.y)];
+    for (let i = 0; i < y.length; i++) y[i] = 1 / (1 + Math.exp(-x[i]!));
+  },
+
+  sigmoidBackward(step, arena) {
+    const [dy, y, dx] = [arena.f32(step.dy), arena.f32(step.y), arena.f32(step.dx)];
+    for (let i = 0; i < dy.length; i++) dx[i] = dy[i]! * y[i]! * (1 - y[i]!);
+  },
+
+  scaleChannels(step, arena) {
+    const [x, s, y] = [arena.f32(step.x), arena.f32(step.s), arena.f32(step.y)];
+    const scaleOf = scaleIndices(step.x);
+    for (let i = 0; i < x.length; i++) y[i] = x[i]! * s[scaleOf(i)]!;
+  },
+
+  scaleChannelsBackward(step, arena) {
+    const [dy, x, ds] = [arena.f32(step.dy), arena.f32(step.x), arena.f32(step.ds)];
+    const scaleOf = scaleIndices(step.x);
+    const sums = new Float64Array(ds.length);
+    for (let i = 0; i < x.length; i++) sums[scaleOf(i)]! += dy[i]! * x[i]!;
+    ds.set(sums);
+  },
+
+  dropout(step, arena) {
+    const [x, y] = [arena.f32(step.x), arena.f32(step.y)];
+    const [key0, key1, stepLow, stepHigh] = arena.view(step.randomness) as unknown as Words;
+    const threshold = Math.floor(step.p * 2 ** 32);
+    const kept = fround(1 / (1 - step.p));
+    for (let i = 0; i < x.length; i += 4) {
+      const counter: Words = [i / 4, step.layer, stepLow, stepHigh];
+      const words = philox4x32(counter, [key0, key1]);
+      // A NaN stays one, dropped or not.
+      words.slice(0, x.length - i).forEach((word, lane) => {
+        y[i + lane] = x[i + lane]! * (word < threshold ? 0 : kept);
+      });
+    }
+  },
+
+  identityShortcut(step, arena) {
+    const [x, y] = [arena.f32(step.x), arena.f32(step.y)];
+    y.fill(0);
+    eachKept(step.x, step.y, step.stride, (from, to) => (y[to] = x[from]!));
+  },
+
+  identityShortcutBackward(step, arena) {
+    const [dy, dx] = [arena.f32(step.dy), arena.f32(step.dx)];
+    dx.fill(0);
+    eachKept(step.dx, step.dy, step.stride, (from, to) => (dx[from] = dy[to]!));
+  },
+
   nhwcToNchw(step, arena) {
     const [N, H, W, C] = step.x.shape as [number, number, number, number];
     swapInner(arena.f32(step.x), arena.f32(step.y), N, H * W, C);
@@ -68,6 +128,33 @@ export const dataSteps: StepTable<
     arena.f32(step.y).fill(step.value);
   },
 };
+
+/** From the index of a value of (N, H, W, C) to that of its channel in (N, 1, 1, C). */
+function scaleIndices({ shape }: Slot): (i: number) => number {
+  const [, H, W, C] = shape as [number, number, number, number];
+  return (i) => Math.floor(i / (H * W * C)) * C + (i % C);
+}
+
+/** Visits each value of x that the shortcut keeps, with its place in y. */
+function eachKept(
+  x: Slot,
+  y: Slot,
+  stride: number,
+  visit: (from: number, to: number) => void,
+): void {
+  const [N, H, W, C] = x.shape as [number, number, number, number];
+  const [, OH, OW, K] = y.shape as [number, number, number, number];
+  const before = Math.floor((K - C) / 2);
+  for (let n = 0; n < N; n++) {
+    for (let oh = 0; oh < OH; oh++) {
+      for (let ow = 0; ow < OW; ow++) {
+        const from = ((n * H + oh * stride) * W + ow * stride) * C;
+        const to = ((n * OH + oh) * OW + ow) * K + before;
+        for (let c = 0; c < C; c++) visit(from + c, to + c);
+      }
+    }
+  }
+}
 
 /** (N, A, B) → (N, B, A) */
 function swapInner(x: Float32Array, y: Float32Array, N: number, A: number, B: number): void {
