@@ -127,8 +127,9 @@ export {
   openLabelled,
   type Dataset,
   type DatasetOptions,
-  type Sample,
 } from './data/image-folder.js';
+export type { LabelledImages, LabelledSplit, Sample } from './data/labelled-images.js';
+export { Cifar10, openCifar10, openCifar10Test } from './data/cifar10.js';
 export { checkImages, type BadImage, type Checked, type CheckOptions } from './data/doctor.js';
 export {
   DataLoader,

@@ -12,7 +12,10 @@ export const trainCommand = () =>
     .addNetworkOptions(
       new Command('train')
         .description('train a classifier on a folder of labelled photographs')
-        .argument('[folder]', '<class>/… or train/<class>/… with val/ or test/')
+        .argument(
+          '[folder]',
+          '<class>/… or train/<class>/… with val/ or test/, or cifar10:<folder>',
+        )
         .addOption(options.modelOption()),
     )
     .addOption(

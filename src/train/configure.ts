@@ -5,6 +5,7 @@
 import { closest } from 'fastest-levenshtein';
 import { z } from 'zod';
 import { deviceNames, instructionSets, type DeviceChoice } from '../backend/devices.js';
+import { ownImageSize } from '../data/open.js';
 import { PlusxError } from '../errors.js';
 import { networkOptionSchemas, type NetworkOption } from '../models/options.js';
 import { expectNetworkOptions, modelDefaults, modelNames } from '../models/registry.js';
@@ -78,7 +79,8 @@ export function configure(options: TrainOptions): TrainConfig {
     folder,
     model,
     ...noNetworkOptions,
-    imageSize: modelNames.includes(model) ? modelDefaults(model).imageSize : 224,
+    imageSize:
+      ownImageSize(folder) ?? (modelNames.includes(model) ? modelDefaults(model).imageSize : 224),
     epochs: 10,
     batchSize: 8,
     lr: optimizer === 'adamw' ? 0.001 : 0.01,

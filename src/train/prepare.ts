@@ -6,9 +6,9 @@ import os from 'node:os';
 import { openBackend } from '../backend/devices.js';
 import type { Backend } from '../backend/backend.js';
 import { badImagesError, checkImages, type BadImage, type CachedImages } from '../data/doctor.js';
-import { openDataset } from '../data/image-folder.js';
 import { DataLoader } from '../data/loader.js';
-import { standardPreprocessing, type Compose } from '../data/transforms.js';
+import { openTraining, preprocessingFor } from '../data/open.js';
+import type { Compose } from '../data/transforms.js';
 import { PlusxError } from '../errors.js';
 import { networkOptionsOf, networkText } from '../models/options.js';
 import { createModel } from '../models/registry.js';
@@ -31,7 +31,7 @@ export async function prepareRun(options: TrainOptions, events: TrainEvents): Pr
   const { folder, config, checkpoint } = await findOrigin(options, warn);
   const weights =
     config.weights === null || checkpoint ? null : await readStartWeights(config.weights);
-  const transform = standardPreprocessing(config.imageSize, config.exif);
+  const transform = preprocessingFor(config.folder, config.imageSize, config.exif);
   const images = await readImages(config, transform, events, options.signal);
   const { train, val, skipped } = images;
   const { classes } = train.folder;
@@ -100,7 +100,7 @@ async function readImages(
   signal: AbortSignal | undefined,
 ): Promise<Images> {
   const { folder, valSplit, seed, skipBad, batchSize } = config;
-  const dataset = openDataset(folder, { transform, valSplit, seed });
+  const dataset = await openTraining(folder, { transform, valSplit, seed });
   expectBatch(batchSize, dataset.train.length);
   const total = dataset.train.length + dataset.val.length;
   const budget = Math.min(maxCacheBytes, os.freemem() / 4);

@@ -13,7 +13,10 @@ export type OptimizerName = 'sgd' | 'adamw';
 
 /** Every field may be left out but `folder`, which a resumed run knows itself. */
 export interface TrainOptions extends NetworkOptions {
-  /** `train/<class>/…` with `val/` or `test/`, or just `<class>/…` (see `valSplit`). */
+  /**
+   * `train/<class>/…` with `val/` or `test/`, or just `<class>/…` (see `valSplit`); or
+   * `cifar10:<folder>` with CIFAR-10's published batches, whose images are 32 pixels by default.
+   */
   readonly folder?: string | undefined;
   /** Default `resnet18`. */
   readonly model?: string | undefined;
