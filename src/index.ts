@@ -152,6 +152,7 @@ export type { StateDict, StateTensor } from './train/state-dict.js';
 export { addBatch, meanLoss, noImages, top1, type RunningSums } from './train/metrics.js';
 export { train } from './train/trainer.js';
 export type * from './train/train-options.js';
+export { fetchFromHub, type HubFile, type HubOptions } from './train/hub.js';
 export { freezeChoices, type Freeze } from './train/fine-tuning.js';
 export {
   evaluate,

@@ -37,7 +37,10 @@ export const trainCommand = () =>
       ]),
     )
     .addOption(options.numberOption('--warmup-epochs <n>', 'epochs of rising rate; default 0'))
-    .option('--weights <file>', 'start from them: safetensors or a checkpoint; the head may differ')
+    .option(
+      '--weights <file>',
+      'start from them: safetensors, checkpoint, .pth, or hf:<owner>/<repository> on the hub',
+    )
     .addOption(
       options.choiceOption(
         '--freeze <part>',

@@ -18,7 +18,7 @@ import { forecastWithin } from './memory-check.js';
 import { noImages } from './metrics.js';
 import { describeData, expectSameData, findOrigin, warnOfDevice } from './resume.js';
 import { Session } from './session.js';
-import { readStartWeights, startFrom } from './start-weights.js';
+import { readStart, startFrom } from './start-weights.js';
 import type { TrainConfig, TrainEvents, TrainOptions } from './train-options.js';
 import { TrainingRun } from './training-run.js';
 
@@ -28,9 +28,12 @@ const maxCacheBytes = 2 ** 30;
 /** Validates, opens and measures; the run that comes back is ready for its next step. */
 export async function prepareRun(options: TrainOptions, events: TrainEvents): Promise<TrainingRun> {
   const warn = events.warning ?? (() => {});
-  const { folder, config, checkpoint } = await findOrigin(options, warn);
-  const weights =
-    config.weights === null || checkpoint ? null : await readStartWeights(config.weights);
+  const { folder, checkpoint, ...origin } = await findOrigin(options, warn);
+  const start =
+    origin.config.weights === null || checkpoint
+      ? null
+      : await readStart(origin.config.weights, events, options.signal);
+  const config = start ? { ...origin.config, weights: start.source } : origin.config;
   const transform = preprocessingFor(config.folder, config.imageSize, config.exif);
   const images = await readImages(config, transform, events, options.signal);
   const { train, val, skipped } = images;
@@ -74,7 +77,7 @@ export async function prepareRun(options: TrainOptions, events: TrainEvents): Pr
     });
     const stepSeconds = await measureStep(session, config);
     if (checkpoint) await session.importState(checkpoint.state);
-    if (weights) await startFrom(session, model, networkText(config), weights, warn);
+    if (start) await startFrom(session, model, networkText(config), start.weights, warn);
     session.stepsTaken = run.progress.globalStep;
     await run.begin(stepSeconds, countPerClass(train), countPerClass(val));
     return run;

@@ -9,11 +9,28 @@ import {
   type WeightMatch,
 } from './match-weights.js';
 import type { Session } from './session.js';
-import type { WarningEvent } from './train-options.js';
+import { fetchFromHub } from './hub.js';
+import { hubPrefix } from './hub-name.js';
+import type { TrainEvents, WarningEvent } from './train-options.js';
 
-/** The tensors of `file`: safetensors, a checkpoint of plusx, a file of PyTorch. */
-export function readStartWeights(file: string): Promise<Weights> {
-  return readWeights(file);
+export interface Start {
+  /** Its name; of a file on the hub with the commit. */
+  readonly source: string;
+  readonly weights: Weights;
+}
+
+/** The tensors of a file: safetensors, a checkpoint of plusx, a file of PyTorch, here or on the hub. */
+export async function readStart(
+  source: string,
+  { download }: TrainEvents,
+  signal: AbortSignal | undefined,
+): Promise<Start> {
+  if (!source.startsWith(hubPrefix)) return { source, weights: await readWeights(source) };
+  const { path, name } = await fetchFromHub(source, {
+    onProgress: (bytes, total) => download?.({ source, bytes, total }),
+    signal,
+  });
+  return { source: name, weights: await readWeights(path) };
 }
 
 /**

@@ -42,8 +42,9 @@ export interface TrainOptions extends NetworkOptions {
   /** Epochs, also fractional, over which the rate rises linearly from 0. Default 0. */
   readonly warmupEpochs?: number | undefined;
   /**
-   * Where the weights begin: a safetensors file, a checkpoint. Default: drawn from the seed. The head
-   * is drawn anew where the number of classes differs. Not together with `resume`.
+   * Where the weights begin: a safetensors file, a checkpoint, a file of PyTorch, or one on the Hugging
+   * Face hub, `hf:<owner>/<repository>[@<revision>][/<file>]`. Default: drawn from the seed. The head is
+   * drawn anew where the number of classes differs. Not together with `resume`.
    */
   readonly weights?: string | undefined;
   /**
@@ -91,6 +92,8 @@ export interface TrainOptions extends NetworkOptions {
 
 /** Called in order, each before the run goes on. */
 export interface TrainEvents {
+  /** While weights come from the hub, before all else. */
+  readonly download?: (event: DownloadEvent) => void;
   /** While every image is read once, before the start. */
   readonly check?: (event: CheckEvent) => void;
   /** Once, before the first step. */
@@ -103,6 +106,13 @@ export interface TrainEvents {
   readonly checkpoint?: (event: CheckpointEvent) => void;
   /** What a person should know but need not act on: another device, images left out. */
   readonly warning?: (event: WarningEvent) => void;
+}
+
+export interface DownloadEvent {
+  readonly source: string;
+  /** Bytes that are there. */
+  readonly bytes: number;
+  readonly total: number;
 }
 
 export interface CheckEvent {
