@@ -4,6 +4,7 @@ import test, { after } from 'node:test';
 import { flatten, globalAvgPool2d, maxPool2d, relu } from '../../src/nn/functional.js';
 import { conv2d, linear, sequential } from '../../src/nn/layers.js';
 import type { Backend } from '../../src/backend/backend.js';
+import { dropoutWords } from '../../src/random/philox.js';
 import { forecastWithin } from '../../src/train/memory-check.js';
 import { adamW, sgd } from '../../src/train/optimizers.js';
 import { Session, type SessionOptions } from '../../src/train/session.js';
@@ -162,4 +163,10 @@ test('micro-batches without an image are refused', async () => {
     code: 'no-profile',
     message: /a step of 2 micro-batches is several plans/,
   });
+});
+
+test('each micro-batch has dropout masks of its own, a step its former ones', () => {
+  const words = [0, 1, 2].map((part) => [...dropoutWords(5, 2 ** 32 + 7, part)].join());
+  assert.equal(new Set(words).size, 3);
+  assert.equal(words[0], [...dropoutWords(5, 2 ** 32 + 7)].join());
 });

@@ -12,7 +12,9 @@ import { sgd } from '../../src/train/optimizers.js';
 import { Session } from '../../src/train/session.js';
 import type { StateDict } from '../../src/train/state-dict.js';
 import { train, type TrainOptions } from '../../src/train/trainer.js';
+import { runCli } from '../cli/run-cli.js';
 import { drawImages } from './drawn-images.js';
+import { commit, startHub } from './hub-server.js';
 
 let folder: string;
 let photos: string;
@@ -128,4 +130,22 @@ test('weights of another network, weights for a run that goes on, and no file ar
   await assert.rejects(train(quick('part', { weights, freeze: 'layer9' as 'layer1' })), {
     message: /freeze must be one of none, stem, .*got "layer9"; did you mean "layer1"\?/,
   });
+});
+
+test('weights from the hub begin a run, whose configuration names their commit', async () => {
+  const hub = await startHub({ 'model.safetensors': await readFile(weights) });
+  const options = '--model resnet20 --image-size 8 --batch-size 4 --epochs 1 --device wasm'.split(
+    ' ',
+  );
+  const start = ['--weights', 'hf:owner/net', '--freeze', 'backbone', '--out', place('hub')];
+  const { code, stderr } = await runCli(['train', photos, ...options, ...start], {
+    env: { HF_ENDPOINT: hub.endpoint, PLUSX_CACHE: place('cache') },
+  });
+  await hub.close();
+  assert.equal(code, 0, stderr);
+  assert.match(stderr, /head fc: 10 → 2 classes, drawn anew/);
+  assert.match(stderr, /parameters, 130 of them trained/);
+  const { state, training } = await lastOf('hub');
+  assert.equal(training!.config.weights, `hf:owner/net@${commit}/model.safetensors`);
+  assert.deepEqual(state.get('conv1.weight'), pretrained.get('conv1.weight'));
 });
