@@ -1,18 +1,5 @@
 /** Types of numbers in files, by safetensors' names, and their conversion to float32. */
 
-/** The dtypes that are read; files may hold others, which are refused by name. */
-export type DType = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL';
-
-export type TensorData =
-  | Float64Array
-  | Float32Array
-  | Uint16Array
-  | BigInt64Array
-  | Int32Array
-  | Int16Array
-  | Int8Array
-  | Uint8Array;
-
 /** What holds a dtype's elements; of half and bfloat16 the bits. */
 export const arrayTypes = {
   F64: Float64Array,
@@ -25,7 +12,25 @@ export const arrayTypes = {
   I8: Int8Array,
   U8: Uint8Array,
   BOOL: Uint8Array,
-} as const satisfies Record<DType, unknown>;
+  U16: Uint16Array,
+  U32: Uint32Array,
+  U64: BigUint64Array,
+} as const;
+
+/** The dtypes that are read; files may hold others, which are refused by name. */
+export type DType = keyof typeof arrayTypes;
+
+export type TensorData =
+  | Float64Array
+  | Float32Array
+  | BigInt64Array
+  | BigUint64Array
+  | Int32Array
+  | Uint32Array
+  | Int16Array
+  | Uint16Array
+  | Int8Array
+  | Uint8Array;
 
 export function isDType(name: string): name is DType {
   return Object.hasOwn(arrayTypes, name);
@@ -41,7 +46,7 @@ export const isFloat = (dtype: DType): boolean =>
 export function elementsOf(dtype: DType, bytes: Uint8Array): TensorData {
   const ArrayType = arrayTypes[dtype];
   const size = ArrayType.BYTES_PER_ELEMENT;
-  const aligned = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
+  const aligned = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes);
   return new ArrayType(aligned.buffer as ArrayBuffer, aligned.byteOffset, aligned.length / size);
 }
 

@@ -1,7 +1,7 @@
 /**
  * A reader of zip archives as PyTorch writes them: entries are stored, not compressed, and are read
- * by position. Zip64 is understood, encryption and compression are refused; no two entries may have
- * a name or a byte in common, so that all entries together are no larger than the file.
+ * by position. Zip64 is understood, an entry that is encrypted or compressed is not read; no two may
+ * have a name or a byte in common, so that all together are no larger than the file.
  * Source: PKWARE, APPNOTE.TXT 6.3.10, sections 4.3 and 4.5.3.
  *
  * Checksums are passed over, as PyTorch does, which can be told to write none.
@@ -14,6 +14,8 @@ export interface ZipEntry {
   readonly name: string;
   /** In bytes. */
   readonly size: number;
+  /** Why it is not read, null where it is stored as it is. */
+  readonly unread: string | null;
   /** Where its local header lies. */
   readonly headerAt: number;
   /** The byte behind it: the next entry's header, or the directory. */
@@ -53,6 +55,8 @@ export class ZipArchive {
   /** Bytes `begin` … `begin + length - 1` of an entry, which must lie inside. */
   async read(entry: ZipEntry, begin = 0, length = entry.size): Promise<Uint8Array> {
     const { source } = this;
+    if (entry.unread !== null)
+      throw malformedZip(source.name, `${quoted(entry.name)} ${entry.unread}`);
     const view = viewOf(await source.read(entry.headerAt, localBytes));
     if (view.getUint32(0, true) !== signature.local) {
       throw malformedZip(source.name, `${quoted(entry.name)} has no header at its place`);
@@ -130,9 +134,12 @@ async function findDirectory64(source: ByteSource, endAt: number): Promise<Direc
   return { entries: integer64(end, 32), bytes: integer64(end, 40), at: integer64(end, 48) };
 }
 
+/** An entry, and the byte behind the least that it takes. */
+type Found = Omit<ZipEntry, 'limit'> & { readonly least: number };
+
 function readEntries(bytes: Uint8Array, directory: Directory, file: string) {
   const view = viewOf(bytes);
-  const found: { name: string; size: number; headerAt: number; least: number }[] = [];
+  const found: Found[] = [];
   let at = 0;
   for (let i = 0; i < directory.entries; i++) {
     if (at + entryBytes > bytes.length || view.getUint32(at, true) !== signature.entry) {
@@ -147,17 +154,15 @@ function readEntries(bytes: Uint8Array, directory: Directory, file: string) {
     expectHarmless(name, file);
     const extra = bytes.subarray(nameAt + nameLength, nameAt + nameLength + extraLength);
     const { size, stored, headerAt } = sizesOf(view, at, extra);
-    if ((view.getUint16(at + 8, true) & 1) !== 0) {
-      throw malformedZip(file, `${quoted(name)} is encrypted`);
-    }
-    if (view.getUint16(at + 10, true) !== 0 || size !== stored) {
-      throw malformedZip(
-        file,
-        `${quoted(name)} is compressed (${stored} bytes for ${size}), which PyTorch never does`,
-      );
-    }
-    const least = headerAt + localBytes + nameLength + size;
-    found.push({ name, size, headerAt, least });
+    const encrypted = (view.getUint16(at + 8, true) & 1) !== 0;
+    const compressed = view.getUint16(at + 10, true) !== 0 || size !== stored;
+    const unread = encrypted
+      ? 'is encrypted'
+      : compressed
+        ? `is compressed (${stored} bytes for ${size}), which PyTorch does with no weights`
+        : null;
+    const least = headerAt + localBytes + nameLength + stored;
+    found.push({ name, size, unread, headerAt, least });
     at = next;
   }
   return apart(found, directory.at, file);
@@ -189,21 +194,18 @@ function sizesOf(view: DataView, at: number, extra: Uint8Array) {
 }
 
 /** The entries by name; throws where two have a name or a byte in common. */
-function apart(
-  found: { name: string; size: number; headerAt: number; least: number }[],
-  directoryAt: number,
-  file: string,
-): Map<string, ZipEntry> {
+function apart(found: Found[], directoryAt: number, file: string): Map<string, ZipEntry> {
   found.sort((a, b) => a.headerAt - b.headerAt);
   const entries = new Map<string, ZipEntry>();
-  for (const [i, { name, size, headerAt, least }] of found.entries()) {
+  for (const [i, { least, ...entry }] of found.entries()) {
+    const { name } = entry;
     const limit = found[i + 1]?.headerAt ?? directoryAt;
     if (least > limit) {
       const other = found[i + 1] ? quoted(found[i + 1]!.name) : 'its directory';
       throw malformedZip(file, `${quoted(name)} and ${other} overlap`);
     }
     if (entries.has(name)) throw malformedZip(file, `it has ${quoted(name)} twice`);
-    entries.set(name, { name, size, headerAt, limit });
+    entries.set(name, { ...entry, limit });
   }
   return entries;
 }

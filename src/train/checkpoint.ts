@@ -97,10 +97,16 @@ export async function saveCheckpoint(
 
 /** Reads a checkpoint; throws PlusxError `checkpoint-…` naming the file and what is wrong. */
 export async function loadCheckpoint(file: string): Promise<Checkpoint> {
-  return withWeights(file, fromWeights);
+  return withWeights(file, checkpointOf);
 }
 
-async function fromWeights({ file, format, tensors, metadata }: WeightFile): Promise<Checkpoint> {
+/** The checkpoint in a file that is open; throws as `loadCheckpoint`. */
+export async function checkpointOf({
+  file,
+  format,
+  tensors,
+  metadata,
+}: WeightFile): Promise<Checkpoint> {
   if (format !== 'safetensors') throw foreign(file, 'is a file of PyTorch');
   const version = metadata['plusx.checkpoint'];
   if (version === undefined) {

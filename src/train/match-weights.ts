@@ -2,7 +2,7 @@
  * Weights of other programs, brought to a model's keys: prefixes that wrappers leave, names that
  * other definitions of the same network use, and what does not fit, said key by key.
  */
-import { closest } from 'fastest-levenshtein';
+import { closest, distance } from 'fastest-levenshtein';
 import { PlusxError } from '../errors.js';
 import { quoted } from '../formats/limits.js';
 import type { Weights } from '../formats/weights.js';
@@ -44,14 +44,19 @@ const aliases: readonly (readonly [RegExp, string])[] = [
 ];
 
 /**
+ * What no model asks for: the moments in checkpoints of plusx, and PyTorch's counter of batches, which
+ * is a float in files that were converted as a whole.
+ */
+const passedOver = /^optimizer\.|(^|\.)num_batches_tracked$/;
+
+/**
  * Finds each of the model's tensors in a file's. What does not fit is returned, not thrown:
  * `expectMatch` throws it. Throws PlusxError `weights-not-finite` where a tensor that fits holds NaN
  * or infinity.
  */
 export function matchWeights({ file, state: found }: Weights, model: Module): WeightMatch {
   const wanted = model.namedParameters();
-  // Checkpoints of plusx hold the optimizer's moments as well
-  const keys = [...found.keys()].filter((key) => !key.startsWith('optimizer.'));
+  const keys = [...found.keys()].filter((key) => !passedOver.test(key));
   const prefix = bestPrefix(keys, wanted);
   const state: StateDict = new Map();
   const extra: string[] = [];
@@ -159,7 +164,7 @@ function notesOn(prefix: string, renamed: readonly (readonly [string, string])[]
   return notes;
 }
 
-const shownKeys = 5;
+const shownKeys = 3;
 
 /** A line with the count and the first few. */
 function listed<T>(
@@ -175,8 +180,10 @@ function listed<T>(
   return [`${count}: ${shown.join(', ')}${more}`];
 }
 
-/** The most similar of `keys`; of very many or very long ones none. */
+/** The most similar of `keys`, where it is similar at all; of very many or very long ones none. */
 function nearest(key: string, keys: readonly string[]): string | undefined {
   const short = keys.slice(0, 1000).filter((each) => each.length <= 200);
-  return short.length === 0 ? undefined : closest(key, short);
+  if (short.length === 0) return undefined;
+  const near = closest(key, short);
+  return distance(key, near) <= key.length / 2 ? near : undefined;
 }

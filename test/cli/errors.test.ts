@@ -98,7 +98,7 @@ describe('eval and predict refuse', () => {
     await writeFile(at('words.safetensors'), 'these are words, and not at all few of them');
     await refused(
       ['predict', 'words.safetensors', 'good/a/0.png'],
-      /words\.safetensors is no valid safetensors file|words\.safetensors is truncated/,
+      /words\.safetensors is neither safetensors nor a file of PyTorch; name a/,
     );
   });
 

@@ -10,6 +10,8 @@ const commands = [
   ['predict'],
   ['devices'],
   ['summary'],
+  ['inspect'],
+  ['import'],
   ['bench', 'step'],
   ['build-native'],
   ['demo'],

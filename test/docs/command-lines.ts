@@ -8,6 +8,8 @@ import { buildNativeCommand } from '../../src/cli/build-native.js';
 import { demoCommand } from '../../src/cli/demo.js';
 import { devicesCommand } from '../../src/cli/devices.js';
 import { evalCommand } from '../../src/cli/eval.js';
+import { importCommand } from '../../src/cli/import.js';
+import { inspectCommand } from '../../src/cli/inspect.js';
 import { predictCommand } from '../../src/cli/predict.js';
 import { summaryCommand } from '../../src/cli/summary.js';
 import { trainCommand } from '../../src/cli/train.js';
@@ -21,6 +23,8 @@ function commands(): Command[] {
     predictCommand(),
     devicesCommand(),
     summaryCommand(),
+    inspectCommand(),
+    importCommand(),
     benchCommand(),
     buildNativeCommand(),
     demoCommand(),

@@ -42,6 +42,8 @@ const memoryFactor = 32;
 /** Decimal digits or bytes of a whole number; the longest one in use is PyTorch's magic number. */
 const longestInteger = 64;
 
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
 /** A line of a protocol 0 pickle. */
 const longestLine = 2 ** 16;
 
@@ -67,7 +69,6 @@ export class Machine {
   private readonly marks: number[] = [];
   private readonly view: DataView;
   private readonly budget: MemoryBudget;
-  private readonly strict = new TextDecoder('utf-8', { fatal: true });
   /** Of the opcode being carried out, for errors. */
   private opcodeAt = 0;
 
@@ -258,7 +259,11 @@ export class Machine {
   text(length: number): string {
     const from = this.skip(length);
     this.charge(24 + 2 * length);
-    return this.decode(this.bytes.subarray(from, from + length));
+    try {
+      return utf8.decode(this.bytes.subarray(from, from + length));
+    } catch {
+      throw new PickleFault('text is no UTF-8');
+    }
   }
 
   /** A line without its end. */
@@ -291,14 +296,6 @@ export class Machine {
     }
     this.charge(64);
     return narrowed(BigInt(digits));
-  }
-
-  private decode(bytes: Uint8Array): string {
-    try {
-      return this.strict.decode(bytes);
-    } catch {
-      throw new PickleFault('text is no UTF-8');
-    }
   }
 }
 

@@ -25,6 +25,9 @@ const dtypes: Readonly<Record<string, DType>> = {
   i4: 'I32',
   i2: 'I16',
   i1: 'I8',
+  u8: 'U64',
+  u4: 'U32',
+  u2: 'U16',
   u1: 'U8',
   b1: 'BOOL',
 };

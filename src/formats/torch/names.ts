@@ -21,8 +21,8 @@ import {
   type TorchStorage,
 } from '../pickle/values.js';
 
-/** `torch.FloatStorage`, and `torch.float32` with its other name. */
-const types: readonly (readonly [storage: string, dtype: DType, ...names: string[]])[] = [
+/** `torch.FloatStorage`, and `torch.float32` with its other name. Newer dtypes have no such class. */
+const types: readonly (readonly [storage: string | null, dtype: DType, ...names: string[]])[] = [
   ['DoubleStorage', 'F64', 'float64', 'double'],
   ['FloatStorage', 'F32', 'float32', 'float'],
   ['HalfStorage', 'F16', 'float16', 'half'],
@@ -33,6 +33,9 @@ const types: readonly (readonly [storage: string, dtype: DType, ...names: string
   ['CharStorage', 'I8', 'int8'],
   ['ByteStorage', 'U8', 'uint8'],
   ['BoolStorage', 'BOOL', 'bool'],
+  [null, 'U16', 'uint16'],
+  [null, 'U32', 'uint32'],
+  [null, 'U64', 'uint64'],
 ];
 
 const notCalled = (name: string) => (): PickleValue => {
@@ -129,7 +132,7 @@ const torchNames = new Map<string, PickleValue>([
     ['torch.device', (args: readonly PickleValue[]) => new Tuple(args.slice(0, 2))] as const,
   ].map(([name, call]) => [name, new Constructor(name, call)] as const),
   ...types.flatMap(([storage, dtype, ...names]): [string, PickleValue][] => [
-    storageClass(`torch.${storage}`, dtype),
+    ...(storage === null ? [] : [storageClass(`torch.${storage}`, dtype)]),
     ...names.map((name): [string, PickleValue] => [`torch.${name}`, new DTypeValue(dtype)]),
   ]),
   ...['UntypedStorage', '_UntypedStorage'].map((name) =>
