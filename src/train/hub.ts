@@ -64,7 +64,13 @@ export async function fetchFromHub(name: string, options: HubOptions = {}): Prom
   const pinned = { ...wanted, revision: commit };
   const file = known.place(checksum);
   if (!existsSync(file)) {
-    await mkdir(path.dirname(file), { recursive: true });
+    await mkdir(path.dirname(file), { recursive: true }).catch((error: unknown) => {
+      throw new PlusxError(
+        'not-writable',
+        `${cache}: the cache folder cannot be made (${reasonOf(error)}); name another in PLUSX_CACHE`,
+        { path: cache },
+      );
+    });
     const { downloadFile } = await import('@huggingface/hub');
     const { repository, file: inside } = wanted;
     try {

@@ -116,6 +116,11 @@ test('what the hub refuses or has not is told apart, with the next step', async 
   hub.faults.noRanges = true;
   await refused('hub-answer', /answers with the whole file where bytes=0-0 was asked for/);
   await assert.rejects(fetched(name, { token: 'secret' }), { code: 'hub-token' });
+  await writeFile(path.join(folder, 'file'), '');
+  await assert.rejects(fetched(name, { cache: path.join(folder, 'file') }), {
+    code: 'not-writable',
+    message: /file: the cache folder cannot be made \(ENOTDIR\); name another in PLUSX_CACHE/,
+  });
 });
 
 test('without the hub, what came before is taken; what never came is a clear error', async () => {
