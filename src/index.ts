@@ -127,8 +127,9 @@ export {
   openLabelled,
   type Dataset,
   type DatasetOptions,
-  type Sample,
 } from './data/image-folder.js';
+export type { LabelledImages, LabelledSplit, Sample } from './data/labelled-images.js';
+export { Cifar10, openCifar10, openCifar10Test } from './data/cifar10.js';
 export { checkImages, type BadImage, type Checked, type CheckOptions } from './data/doctor.js';
 export {
   DataLoader,
@@ -151,6 +152,8 @@ export type { StateDict, StateTensor } from './train/state-dict.js';
 export { addBatch, meanLoss, noImages, top1, type RunningSums } from './train/metrics.js';
 export { train } from './train/trainer.js';
 export type * from './train/train-options.js';
+export { fetchFromHub, type HubFile, type HubOptions } from './train/hub.js';
+export { freezeChoices, type Freeze } from './train/fine-tuning.js';
 export {
   evaluate,
   predict,

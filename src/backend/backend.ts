@@ -43,6 +43,8 @@ export interface Backend {
   readonly instructionSet: string;
   readonly threads: number;
   readonly capabilities: Capabilities;
+  /** The most that an arena may take: of the machine or the container, or of what the engine addresses. */
+  readonly memoryLimitBytes: number;
 
   /**
    * Makes a plan executable, its state zero. With `sharing`, both executables own one arena: the

@@ -113,6 +113,7 @@ const rows: { readonly [Kind in StepKind]: (step: StepOf<Kind>) => readonly Argu
     s.dbias,
     s.factors,
     ...rowsAndChannels(s.x),
+    Number(s.running),
   ],
   batchNormBackwardInput: (s) => [
     s.dy,

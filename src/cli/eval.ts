@@ -9,7 +9,7 @@ export const evalCommand = () =>
   new Command('eval')
     .description("measure a checkpoint's accuracy on a folder of labelled images")
     .argument('<checkpoint>', 'a .safetensors file of a run')
-    .argument('<folder>', '<class>/…, or a folder with val/ or test/')
+    .argument('<folder>', '<class>/…, a folder with val/ or test/, or cifar10:<folder>')
     .addOption(options.wholeOption('--batch-size <n>', 'images at a time; changes no result'))
     .addOption(options.deviceOption())
     .addOption(options.threadsOption())

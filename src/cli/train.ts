@@ -1,6 +1,7 @@
 /** `plusx train`: from a folder of labelled photographs to a classifier. */
 import { Command } from 'commander';
 import { networkText } from '../models/options.js';
+import { freezeChoices } from '../train/fine-tuning.js';
 import { train, type StartEvent, type TrainOptions } from '../train/trainer.js';
 import * as options from './options.js';
 import { bytesText, durationText, flopsText, Output, whole } from './output.js';
@@ -11,7 +12,10 @@ export const trainCommand = () =>
     .addNetworkOptions(
       new Command('train')
         .description('train a classifier on a folder of labelled photographs')
-        .argument('[folder]', '<class>/… or train/<class>/… with val/ or test/')
+        .argument(
+          '[folder]',
+          '<class>/… or train/<class>/… with val/ or test/, or cifar10:<folder>',
+        )
         .addOption(options.modelOption()),
     )
     .addOption(
@@ -33,6 +37,25 @@ export const trainCommand = () =>
       ]),
     )
     .addOption(options.numberOption('--warmup-epochs <n>', 'epochs of rising rate; default 0'))
+    .option(
+      '--weights <file>',
+      'start from them: safetensors, checkpoint, .pth, or hf:<owner>/<repository> on the hub',
+    )
+    .addOption(
+      options.choiceOption(
+        '--freeze <part>',
+        'keep it and all before it as it is; backbone: all but the head; default none',
+        freezeChoices,
+      ),
+    )
+    .addOption(options.numberOption('--head-lr <rate>', 'of the last layer; default as --lr'))
+    .option('--freeze-statistics', 'batch-norms use and keep their running statistics')
+    .addOption(
+      options.wholeOption(
+        '--accumulate <n>',
+        'compute a step in n parts, for less memory; batch-norms see a part at a time; default 1',
+      ),
+    )
     .addOption(options.wholeOption('--seed <n>', 'of weights, order and split; default 0', 0))
     .addOption(options.deviceOption())
     .addOption(options.threadsOption())
@@ -55,6 +78,7 @@ export const trainCommand = () =>
       'after',
       '\nExamples:\n  $ plusx train ./photos --epochs 20\n' +
         '  $ plusx train ./photos --stem conv3x3 --image-size 64 --batch-size 32 --schedule cosine\n' +
+        '  $ plusx train ./photos --weights resnet18.safetensors --freeze layer2 --head-lr 0.1\n' +
         '  $ plusx train --resume runs/2026-01-31-120000\n',
     )
     .action(trainAction);
@@ -106,10 +130,14 @@ export function startText(event: StartEvent): string {
   const images = event.classes.map((name, i) => {
     return `${name} ${event.trainImagesPerClass[i]}+${event.valImagesPerClass[i]}`;
   });
+  const all = event.trainedParameters === event.parameters;
+  const trained = all ? '' : `, ${whole(event.trainedParameters)} of them trained`;
+  const { accumulate } = event.config;
+  const parts = accumulate > 1 ? ` in ${accumulate} parts` : '';
   return [
-    `model    ${networkText(event.config)}, ${whole(event.parameters)} parameters`,
+    `model    ${networkText(event.config)}, ${whole(event.parameters)} parameters${trained}`,
     `images   ${images.join(', ')} (training+validation), ${event.imageSize} px`,
-    `step     ${flopsText(event.flopsPerStep)}, batch ${event.batchSize}, ` +
+    `step     ${flopsText(event.flopsPerStep)}, batch ${event.batchSize}${parts}, ` +
       `${event.stepsPerEpoch} steps an epoch, ${event.epochs} epochs`,
     `memory   ${bytesText(event.peakMemoryBytes)} at most`,
     `device   ${event.deviceDescription}`,

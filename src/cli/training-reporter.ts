@@ -30,6 +30,9 @@ export function trainingReporter(output: Output): TrainingReporter {
   return {
     pause,
     events: {
+      download: ({ bytes, total }) => {
+        show('downloading', Math.ceil(bytes / 1e6), Math.ceil(total / 1e6), 'MB');
+      },
       check: ({ images, total }) => show('checking images', images, total, ''),
       start: (event) => {
         pause();

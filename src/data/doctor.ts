@@ -2,7 +2,7 @@
  * Looks at every image before the first epoch, so that a broken file is named at once and not
  * hours into a run. What it has decoded it keeps, within a budget: the look is not wasted.
  */
-import type { ImageFolder, Sample } from './image-folder.js';
+import type { LabelledImages, Sample } from './labelled-images.js';
 import { PlusxError } from '../errors.js';
 
 export interface BadImage {
@@ -28,7 +28,7 @@ export interface Checked {
 /** A folder's images, those decoded before kept in memory. */
 export class CachedImages {
   constructor(
-    readonly folder: ImageFolder,
+    readonly folder: LabelledImages,
     private readonly cache: ReadonlyMap<Sample, Uint8Array>,
   ) {}
 
@@ -53,7 +53,7 @@ export class CachedImages {
 
 /** Reads and decodes every image; the caller decides what bad ones mean. */
 export async function checkImages(
-  folder: ImageFolder,
+  folder: LabelledImages,
   options: CheckOptions = {},
 ): Promise<Checked> {
   const { concurrency = 8, cacheBytes = 2 ** 30, onProgress, signal } = options;

@@ -7,19 +7,14 @@ import path from 'node:path';
 import { PlusxError } from '../errors.js';
 import { Random } from '../random/philox.js';
 import { decodeFile } from './decode.js';
+import { countByClass, type LabelledImages, type Sample } from './labelled-images.js';
 import type { Compose } from './transforms.js';
-
-export interface Sample {
-  readonly file: string;
-  /** Index into the classes. */
-  readonly label: number;
-}
 
 /** Those of torchvision and a few more; what cannot be decoded among them is named, not left out. */
 const imageNames = /\.(jpe?g|jfif|png|webp|gif|tiff?|avif|heic|bmp|p[gpn]m)$/i;
 
 /** Images with labels, and the preprocessing that turns each into bytes for the network. */
-export class ImageFolder {
+export class ImageFolder implements LabelledImages {
   /** Class names in alphabetical order; their positions are the labels. */
   readonly classes: readonly string[];
   readonly samples: readonly Sample[];
@@ -60,9 +55,14 @@ export class ImageFolder {
 
   /** How many images each class has. */
   countByClass(): Record<string, number> {
-    const counts = this.classes.map(() => 0);
-    for (const { label } of this.samples) counts[label]!++;
-    return Object.fromEntries(this.classes.map((name, label) => [name, counts[label]!]));
+    return countByClass(this.classes, this.samples);
+  }
+
+  /** Where it lies below the folder, and its size. */
+  identity(index: number): string {
+    const { file } = this.samples[index]!;
+    const place = path.relative(this.root, file).split(path.sep).join('/');
+    return `${place}\0${statSync(file).size}`;
   }
 }
 

@@ -97,7 +97,9 @@ export class BatchNorm2d extends Module {
     const { trace } = x;
     const owned = [this.weight, this.bias, this.runningMean, this.runningVar];
     const inputs = [x, ...owned.map((parameter) => trace.use(parameter))];
-    if (!trace.training) return trace.emitOne('batchNormInference', inputs, { eps });
+    if (!trace.training || trace.isFrozen(this.runningMean)) {
+      return trace.emitOne('batchNormInference', inputs, { eps });
+    }
     const [y, , , mean, variance] = trace.emit('batchNorm', inputs, { momentum, eps });
     trace.update(this.runningMean, mean!);
     trace.update(this.runningVar, variance!);

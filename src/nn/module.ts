@@ -52,11 +52,14 @@ export abstract class Module {
     return parameters;
   }
 
-  /** How many numbers are trained. */
-  parameterCount(): number {
+  /** How many numbers are trained, but for those of the state-dict keys in `frozen`. */
+  parameterCount(frozen: ReadonlySet<string> = new Set()): number {
     let count = 0;
-    for (const { shape, buffer } of new Set(this.namedParameters().values())) {
-      if (!buffer) count += shape.reduce((product, size) => product * size, 1);
+    const seen = new Set<Parameter>();
+    for (const [key, parameter] of this.namedParameters()) {
+      if (parameter.buffer || seen.has(parameter) || frozen.has(key)) continue;
+      seen.add(parameter);
+      count += parameter.shape.reduce((product, size) => product * size, 1);
     }
     return count;
   }

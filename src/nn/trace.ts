@@ -16,6 +16,11 @@ import { Tensor } from './tensor.js';
 export interface TraceOptions {
   /** Training uses batch statistics and updates the running ones; evaluation reads those. */
   readonly training: boolean;
+  /**
+   * Keys of the state that stays as it is: parameters that are not trained, and running statistics,
+   * by which a batch normalisation then normalises as in evaluation. Default: none.
+   */
+  readonly frozen?: ReadonlySet<string>;
 }
 
 export class Trace {
@@ -24,6 +29,7 @@ export class Trace {
   /** The model's parameters and buffers by state-dict key. */
   readonly parameters: ReadonlyMap<string, Parameter>;
 
+  private readonly frozen: ReadonlySet<string>;
   private randomnessInput: Tensor | undefined;
   private dropoutLayers = 0;
 
@@ -32,8 +38,9 @@ export class Trace {
   private readonly callStack: string[] = [];
   private readonly emitNode: Emit;
 
-  constructor(model: Module, { training }: TraceOptions) {
+  constructor(model: Module, { training, frozen = new Set() }: TraceOptions) {
     this.training = training;
+    this.frozen = frozen;
     this.emitNode = emitInto(this.builder, () => this.callStack.at(-1) ?? '');
     for (const [path, module] of model.namedModules()) {
       if (!this.paths.has(module)) this.paths.set(module, path);
@@ -69,9 +76,16 @@ export class Trace {
     this.builder.update(this.entry(parameter).key, value.value);
   }
 
+  /** Whether a parameter or buffer stays as it is. */
+  isFrozen(parameter: Parameter): boolean {
+    return this.frozen.has(this.entry(parameter).key);
+  }
+
   /** The trained parameters' values by key, each once. */
   trained(): { key: string; value: Value }[] {
-    return [...this.values].filter(([parameter]) => !parameter.buffer).map(([, entry]) => entry);
+    return [...this.values]
+      .filter(([parameter]) => !parameter.buffer && !this.isFrozen(parameter))
+      .map(([, entry]) => entry);
   }
 
   emit<Op extends OpName>(

@@ -10,6 +10,9 @@ import { at, expectChannels, f32, lastAxis, like, type OpRule } from './op.js';
 
 export type ReluAttributes = { readonly relu: boolean };
 
+/** `running`: mean and invStd are running statistics, constants that do not depend on x. */
+export type BackwardSumsAttributes = ReluAttributes & { readonly running: boolean };
+
 const onlyPlanned = { none: 'the planner makes it, behind differentiation' } as const;
 
 /**
@@ -56,10 +59,11 @@ function masked(inputs: readonly TensorType[], relu: boolean, from: number): voi
 
 /**
  * With g = dy where x·scale + shift > 0 (else 0), or g = dy without relu: dbias = Σ g, dweight =
- * Σ g·x̂, and the factors (3, C) a, slope, average of dx = a·(g - average - slope·(x - mean)).
+ * Σ g·x̂, and the factors (3, C) a, slope, average of dx = a·(g - average - slope·(x - mean)), of
+ * which running statistics leave a alone.
  * Inputs: dy, x, weight, mean, invStd [, scale, shift]. Outputs: dweight, dbias, factors.
  */
-export const batchNormBackwardSums: OpRule<ReluAttributes> = {
+export const batchNormBackwardSums: OpRule<BackwardSumsAttributes> = {
   infer(inputs, { relu }) {
     masked(inputs, relu, 5);
     const C = lastAxis(at(inputs, 0));

@@ -3,8 +3,12 @@
  *
  * Training: biased batch variance normalises, the unbiased one enters the running variance, as in
  * PyTorch. Backward saves x, weight, and the batch's mean and 1/√(variance + eps).
+ *
+ * Inference: an affine map by the running statistics. Its gradient is that of fine-tuning with frozen
+ * statistics, through which nothing flows.
  */
 import type { TensorType } from '../graph/builder.js';
+import type { Value } from '../graph/graph.js';
 import {
   at,
   expectChannels,
@@ -49,7 +53,23 @@ export const batchNormInference: OpRule<BatchNormInferenceAttributes> = {
     expectVectors(inputs);
     return [like(at(inputs, 0))];
   },
-  vjp: { none: 'inference is not differentiated: train with batch statistics' },
+  vjp(context) {
+    const { emit, attributes } = context;
+    const [x, weight, , mean, variance] = context.inputs as readonly [Value, Value, ...Value[]];
+    const dy = onlyGradient(context);
+    // 1/√(variance + eps) is the scale of a normalisation whose weight is 1.
+    const one = at(emit('fill', [], { shape: weight.shape, value: 1 }), 0);
+    const invStd = at(emit('batchNormFold', [one, one, mean!, variance!], attributes), 0);
+    const sums = [dy, x, weight, mean!, invStd];
+    const [dweight, dbias, factors] = emit('batchNormBackwardSums', sums, {
+      relu: false,
+      running: true,
+    });
+    const dx = context.wants(0)
+      ? at(emit('batchNormBackwardInput', [dy, x, mean!, factors!], { relu: false }), 0)
+      : null;
+    return [dx, dweight!, dbias!, null, null];
+  },
   mayOverwrite: [0],
 };
 

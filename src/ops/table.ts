@@ -38,7 +38,7 @@ export interface OpAttributes {
   batchNormStatistics: norm.BatchNormAttributes;
   batchNormFold: norm.BatchNormInferenceAttributes;
   scaleShift: parts.ReluAttributes;
-  batchNormBackwardSums: parts.ReluAttributes;
+  batchNormBackwardSums: parts.BackwardSumsAttributes;
   batchNormBackwardInput: parts.ReluAttributes;
   relu: None;
   reluBackward: None;

@@ -114,7 +114,7 @@ export const lowerTable: { readonly [Op in LoweredOp]: Lower<Op> } = {
     y: y!,
     relu: attributes.relu,
   }),
-  batchNormBackwardSums: ({ inputs, outputs }) => ({
+  batchNormBackwardSums: ({ inputs, outputs, attributes }) => ({
     kind: 'batchNormBackwardSums',
     dy: inputs[0]!,
     x: inputs[1]!,
@@ -126,6 +126,7 @@ export const lowerTable: { readonly [Op in LoweredOp]: Lower<Op> } = {
     dweight: outputs[0]!,
     dbias: outputs[1]!,
     factors: outputs[2]!,
+    running: attributes.running,
   }),
   batchNormBackwardInput: ({ inputs, outputs: [dx] }) => ({
     kind: 'batchNormBackwardInput',

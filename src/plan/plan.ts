@@ -172,7 +172,8 @@ export type Step =
   /**
    * With x̂ = (x - mean)·invStd over M values a channel, and g = dy, or dy where x·scale + shift > 0
    * and else 0: dbias = Σ g, dweight = Σ g·x̂, and
-   * factors a = weight·invStd, slope = invStd·dweight/M, average = dbias/M.
+   * factors a = weight·invStd, slope = invStd·dweight/M, average = dbias/M. Running statistics do not
+   * depend on x: slope = average = 0.
    */
   | {
       readonly kind: 'batchNormBackwardSums';
@@ -186,6 +187,7 @@ export type Step =
       readonly dweight: Slot; // (C)
       readonly dbias: Slot; // (C)
       readonly factors: Slot; // (3, C)
+      readonly running: boolean;
     }
   /** dx = a·(g - average - slope·(x - mean)), g as above. */
   | {

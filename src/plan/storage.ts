@@ -33,13 +33,13 @@ export function assignStorage(
   nodes.forEach((node, i) => {
     const rule = ruleOf(node.op);
     node.outputs.forEach((output, index) => {
-      const replaced = rule.replaces?.[index];
       const state = newState.get(output.id);
       if (state !== undefined) {
-        if (replaced === undefined || node.inputs[replaced] !== graph.state.get(state)) {
+        const old = graph.state.get(state)!;
+        if (rule.view || !mayUpdate(node, index, old)) {
           throw new Error(`internal: ${node.op} does not update ${state} in place`);
         }
-        if ((lastUse.get(node.inputs[replaced]!.id) ?? i) > i) {
+        if ((lastUse.get(old.id) ?? i) > i) {
           throw new Error(`internal: ${state} is read after its update`);
         }
         storage.set(output.id, { kind: 'state', slot: stateSlots[state]! });
@@ -58,6 +58,16 @@ export function assignStorage(
     }
   });
   return storage;
+}
+
+/** Whether output `index` may be written over `old`: by the op's own rule, or as it does not read it. */
+function mayUpdate(node: Node, index: number, old: Value): boolean {
+  const { replaces, mayOverwrite = [] } = ruleOf(node.op);
+  const replaced = replaces?.[index];
+  if (replaced !== undefined) return node.inputs[replaced] === old;
+  return node.inputs.every((input, i) => {
+    return input !== old || (index === 0 && mayOverwrite.includes(i));
+  });
 }
 
 /** The dying input whose memory the node's first output may take. */

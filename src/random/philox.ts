@@ -56,9 +56,12 @@ function keyOf(seed: number, stream: Stream): readonly [number, number] {
   return [seed >>> 0, (streamNumbers[stream] ^ Math.floor(seed / 2 ** 32)) >>> 0];
 }
 
-/** What a training step's dropout masks are functions of: the key's two words, then the step's. */
-export function dropoutWords(seed: number, step: number): Int32Array {
-  return Int32Array.of(...keyOf(seed, 'dropout'), step, Math.floor(step / 2 ** 32));
+/**
+ * What the dropout masks of a training step, or of its micro-batch number `part`, are functions of:
+ * the key's two words, then the step's, whose upper 16 bits count the parts.
+ */
+export function dropoutWords(seed: number, step: number, part = 0): Int32Array {
+  return Int32Array.of(...keyOf(seed, 'dropout'), step, Math.floor(step / 2 ** 32) | (part << 16));
 }
 
 /**

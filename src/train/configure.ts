@@ -5,9 +5,11 @@
 import { closest } from 'fastest-levenshtein';
 import { z } from 'zod';
 import { deviceNames, instructionSets, type DeviceChoice } from '../backend/devices.js';
+import { ownImageSize } from '../data/open.js';
 import { PlusxError } from '../errors.js';
 import { networkOptionSchemas, type NetworkOption } from '../models/options.js';
 import { expectNetworkOptions, modelDefaults, modelNames } from '../models/registry.js';
+import { freezeChoices } from './fine-tuning.js';
 import { adamW, sgd, type Optimizer } from './optimizers.js';
 import type { TrainConfig, TrainOptions } from './train-options.js';
 
@@ -27,6 +29,12 @@ export const trainConfigSchema = z.object({
   optimizer: z.enum(['sgd', 'adamw']),
   schedule: z.enum(['constant', 'cosine']),
   warmupEpochs: z.number(),
+  // Runs from before there was fine-tuning began with drawn weights and train everything.
+  weights: z.string().nullable().default(null),
+  freeze: z.enum(freezeChoices).default('none'),
+  headLr: z.number().nullable().default(null),
+  freezeStatistics: z.boolean().default(false),
+  accumulate: z.int().default(1),
   seed: z.int(),
   device: z.enum(['auto', 'native', 'wasm', 'reference']),
   threads: z.int().nullable(),
@@ -71,7 +79,8 @@ export function configure(options: TrainOptions): TrainConfig {
     folder,
     model,
     ...noNetworkOptions,
-    imageSize: modelNames.includes(model) ? modelDefaults(model).imageSize : 224,
+    imageSize:
+      ownImageSize(folder) ?? (modelNames.includes(model) ? modelDefaults(model).imageSize : 224),
     epochs: 10,
     batchSize: 8,
     lr: optimizer === 'adamw' ? 0.001 : 0.01,
@@ -80,6 +89,11 @@ export function configure(options: TrainOptions): TrainConfig {
     optimizer: 'sgd',
     schedule: 'constant',
     warmupEpochs: 0,
+    weights: null,
+    freeze: 'none',
+    headLr: null,
+    freezeStatistics: false,
+    accumulate: 1,
     seed: 0,
     device: 'auto',
     threads: null,
@@ -196,6 +210,11 @@ const rules: Readonly<Record<Exclude<ConfigKey, NetworkOption>, Rule>> = {
   optimizer: oneOf(['sgd', 'adamw']),
   schedule: oneOf(['constant', 'cosine']),
   warmupEpochs: notNegative,
+  weights: orNull({ legal: (value: string) => value !== '', wanted: 'the path of a file' }),
+  freeze: oneOf(freezeChoices),
+  headLr: orNull(aboveZero(Infinity)),
+  freezeStatistics: flag,
+  accumulate: whole(1),
   seed: whole(0),
   device: oneOf(deviceChoices),
   threads: orNull(whole(1)),
@@ -215,6 +234,10 @@ function expectValid(config: TrainConfig): void {
   }
   expectNetworkOptions(config.model, config);
   const { optimizer, momentum, warmupEpochs, epochs, device, instructionSet } = config;
+  if (config.accumulate > config.batchSize) {
+    const wanted = `at most the images of a step, batchSize ${config.batchSize}`;
+    throw illegal('accumulate', config.accumulate, wanted);
+  }
   if (instructionSet !== null && !isOfNative(device)) {
     const wanted = `left out with the device "${device}", which has no choice of them`;
     throw illegal('instructionSet', instructionSet, wanted);

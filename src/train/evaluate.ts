@@ -1,7 +1,7 @@
 /** What a checkpoint says about images: accuracy on a labelled folder, classes of single files. */
 import type { ExifPolicy } from '../data/decode.js';
 import { badImagesError, checkImages, type BadImage } from '../data/doctor.js';
-import { openLabelled } from '../data/image-folder.js';
+import { openEvaluation } from '../data/open.js';
 import { DataLoader } from '../data/loader.js';
 import { Compose } from '../data/transforms.js';
 import { PlusxError } from '../errors.js';
@@ -54,7 +54,8 @@ export interface Prediction {
 }
 
 /**
- * Accuracy of a checkpoint on `folder`: its `val/`, else its `test/`, else `<class>/…` itself.
+ * Accuracy of a checkpoint on `folder`: its `val/`, else its `test/`, else `<class>/…` itself; of
+ * `cifar10:<folder>` on the test batch.
  * Throws where the folder has a class that the checkpoint does not know.
  */
 export async function evaluate(
@@ -67,7 +68,7 @@ export async function evaluate(
   try {
     const { classes, preprocessing, session, device } = classifier;
     const transform = exif ? Compose.fromJSON({ ...preprocessing.toJSON(), exif }) : preprocessing;
-    const { dataset, bad } = await checkImages(openLabelled(folder, transform, classes));
+    const { dataset, bad } = await checkImages(await openEvaluation(folder, transform, classes));
     if (bad.length > 0 && !skipBad) throw badImagesError(bad);
     if (dataset.length === 0) {
       throw new PlusxError(

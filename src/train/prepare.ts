@@ -6,16 +6,19 @@ import os from 'node:os';
 import { openBackend } from '../backend/devices.js';
 import type { Backend } from '../backend/backend.js';
 import { badImagesError, checkImages, type BadImage, type CachedImages } from '../data/doctor.js';
-import { openDataset } from '../data/image-folder.js';
 import { DataLoader } from '../data/loader.js';
-import { standardPreprocessing, type Compose } from '../data/transforms.js';
+import { openTraining, preprocessingFor } from '../data/open.js';
+import type { Compose } from '../data/transforms.js';
 import { PlusxError } from '../errors.js';
-import { networkOptionsOf } from '../models/options.js';
+import { networkOptionsOf, networkText } from '../models/options.js';
 import { createModel } from '../models/registry.js';
 import { optimizerOf } from './configure.js';
+import { fineTuningOptions } from './fine-tuning.js';
+import { forecastWithin } from './memory-check.js';
 import { noImages } from './metrics.js';
 import { describeData, expectSameData, findOrigin, warnOfDevice } from './resume.js';
 import { Session } from './session.js';
+import { readStart, startFrom } from './start-weights.js';
 import type { TrainConfig, TrainEvents, TrainOptions } from './train-options.js';
 import { TrainingRun } from './training-run.js';
 
@@ -25,8 +28,13 @@ const maxCacheBytes = 2 ** 30;
 /** Validates, opens and measures; the run that comes back is ready for its next step. */
 export async function prepareRun(options: TrainOptions, events: TrainEvents): Promise<TrainingRun> {
   const warn = events.warning ?? (() => {});
-  const { folder, config, checkpoint } = await findOrigin(options, warn);
-  const transform = standardPreprocessing(config.imageSize, config.exif);
+  const { folder, checkpoint, ...origin } = await findOrigin(options, warn);
+  const start =
+    origin.config.weights === null || checkpoint
+      ? null
+      : await readStart(origin.config.weights, events, options.signal);
+  const config = start ? { ...origin.config, weights: start.source } : origin.config;
+  const transform = preprocessingFor(config.folder, config.imageSize, config.exif);
   const images = await readImages(config, transform, events, options.signal);
   const { train, val, skipped } = images;
   const { classes } = train.folder;
@@ -46,8 +54,11 @@ export async function prepareRun(options: TrainOptions, events: TrainEvents): Pr
     const { imageSize } = config;
     const { normalization } = transform;
     const optimizer = optimizerOf(config);
-    const sessionOptions = { imageSize, batchSize, normalization, optimizer, seed };
-    const forecast = Session.forecast(model, backend, sessionOptions);
+    const sessionOptions = {
+      ...{ imageSize, batchSize, normalization, optimizer, seed },
+      ...{ accumulate: config.accumulate, ...fineTuningOptions(model, config) },
+    };
+    const forecast = forecastWithin(model, backend, sessionOptions, warn);
     const session = await Session.create(model, backend, sessionOptions);
     const run = new TrainingRun({
       folder,
@@ -66,6 +77,7 @@ export async function prepareRun(options: TrainOptions, events: TrainEvents): Pr
     });
     const stepSeconds = await measureStep(session, config);
     if (checkpoint) await session.importState(checkpoint.state);
+    if (start) await startFrom(session, model, networkText(config), start.weights, warn);
     session.stepsTaken = run.progress.globalStep;
     await run.begin(stepSeconds, countPerClass(train), countPerClass(val));
     return run;
@@ -91,7 +103,7 @@ async function readImages(
   signal: AbortSignal | undefined,
 ): Promise<Images> {
   const { folder, valSplit, seed, skipBad, batchSize } = config;
-  const dataset = openDataset(folder, { transform, valSplit, seed });
+  const dataset = await openTraining(folder, { transform, valSplit, seed });
   expectBatch(batchSize, dataset.train.length);
   const total = dataset.train.length + dataset.val.length;
   const budget = Math.min(maxCacheBytes, os.freemem() / 4);

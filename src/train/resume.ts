@@ -4,7 +4,7 @@ import { existsSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Backend } from '../backend/backend.js';
-import type { Dataset, ImageFolder } from '../data/image-folder.js';
+import type { LabelledImages, LabelledSplit } from '../data/labelled-images.js';
 import { PlusxError } from '../errors.js';
 import { loadCheckpoint, type Checkpoint, type TrainingRecord } from './checkpoint.js';
 import { configure, configureResumed, trainConfigSchema } from './configure.js';
@@ -33,6 +33,14 @@ export async function findOrigin(
     folder.expectNew();
     return { folder, config, checkpoint: null };
   }
+  if (options.weights !== undefined) {
+    throw new PlusxError(
+      'option',
+      `resume: a run that goes on has weights of its own, got the weights ${options.weights}; ` +
+        'leave them out, or start a new run with another --out',
+      { weights: options.weights },
+    );
+  }
   const { run, file } = source;
   const folder = new RunFolder(options.out ?? run ?? RunFolder.defaultPath());
   const continued = run !== null && path.resolve(run) === path.resolve(folder.path);
@@ -54,7 +62,7 @@ export async function findOrigin(
 }
 
 /** The data of a run, so that one that goes on is known to see the same images. */
-export function describeData({ train, val }: Pick<Dataset, 'train' | 'val'>) {
+export function describeData({ train, val }: LabelledSplit) {
   const hash = createHash('sha256');
   for (const part of [train, val]) hash.update(listing(part)).update('\n--\n');
   return {
@@ -162,11 +170,8 @@ function warnOfSchedule(
   });
 }
 
-function listing({ root, classes, samples }: ImageFolder): string {
-  return samples
-    .map(({ file, label }) => {
-      const place = path.relative(root, file).split(path.sep).join('/');
-      return `${classes[label]}\0${place}\0${statSync(file).size}`;
-    })
+function listing(images: LabelledImages): string {
+  return images.samples
+    .map(({ label }, i) => `${images.classes[label]}\0${images.identity(i)}`)
     .join('\n');
 }

@@ -3,26 +3,33 @@
  * optimizer state inside it. Users never free memory; `dispose` only does it sooner.
  */
 import { PlusxError } from '../errors.js';
-import type { Backend, Executable } from '../backend/backend.js';
+import type { Backend, Executable, TensorData } from '../backend/backend.js';
 import type { Compose } from '../data/transforms.js';
 import type { Module } from '../nn/module.js';
 import type { Parameter } from '../nn/parameter.js';
-import { compilePlan, layOutState } from '../plan/compile.js';
-import type { Plan, Slot, StateLayout } from '../plan/plan.js';
+import type { Plan, Slot } from '../plan/plan.js';
 import { dropoutWords } from '../random/philox.js';
 import { initialValues } from './initialize.js';
 import { fromFileLayout, toFileLayout, type StateDict } from './state-dict.js';
-import { evaluationGraph, trainingGraph } from './training-graph.js';
-import type { ImageFormat, TrainingGraphOptions } from './training-graph.js';
+import { StepPlans, type Forecast, type StepOptions, type StepPart } from './step-plans.js';
+import { gradientPrefix, type ImageFormat, type TrainingGraphOptions } from './training-graph.js';
+
+export type { Forecast } from './step-plans.js';
 
 /**
  * `batchSize` and `optimizer`, the images' format (`transform`, or `imageSize` and `normalization`
- * where no Compose makes them), and what has defaults: `loss`, `seed`, `keepGradients`.
+ * where no Compose makes them), and what has defaults: `loss`, `seed`, `keepGradients`, `frozen`,
+ * `head`, `accumulate`.
  */
 export type SessionOptions = Omit<TrainingGraphOptions, keyof ImageFormat> &
   (ImageFormat | { readonly transform: Compose }) & {
     /** Of the weights' initial values and of dropout's masks. Default 0. */
     readonly seed?: number;
+    /**
+     * Micro-batches in which a step's images are computed, to save memory: their gradients are added
+     * up, then comes one update. Batch-norms see a micro-batch at a time. Default 1.
+     */
+    readonly accumulate?: number;
   };
 
 export interface Batch {
@@ -39,16 +46,6 @@ export interface StepResult {
   readonly logits: Float32Array;
 }
 
-/** What a training step costs, known before anything runs. */
-export interface Forecast {
-  /** Trained numbers. */
-  readonly parameters: number;
-  /** Floating-point operations of a step, a multiply-add counted as two. */
-  readonly flopsPerStep: number;
-  /** The arena: weights, moments, activations, gradients and scratch. */
-  readonly peakMemoryBytes: number;
-}
-
 export class Session {
   /**
    * Updates done so far: the time of AdamW's bias corrections and of dropout's masks. Set it when
@@ -56,16 +53,23 @@ export class Session {
    */
   stepsTaken = 0;
 
-  private readonly trainingExecutables = new Map<number, Promise<Executable>>();
+  private readonly executables = new Map<string, Promise<Executable>>();
+  /** What outlives a step, by state-dict key. */
+  private readonly slots: ReadonlyMap<string, Slot>;
 
   private constructor(
     private readonly model: Module,
     private readonly backend: Backend,
-    private readonly options: TrainingGraphOptions,
+    private readonly options: StepOptions,
     private readonly seed: number,
-    private readonly state: StateLayout,
+    private readonly plans: StepPlans,
     private readonly evaluation: Executable,
-  ) {}
+  ) {
+    const lasting = Object.entries(plans.state.slots).filter(([key]) => {
+      return !key.startsWith(gradientPrefix);
+    });
+    this.slots = new Map(lasting);
+  }
 
   /** Compiles `model` for `backend` and draws its weights from the seed. */
   static async create(
@@ -73,26 +77,18 @@ export class Session {
     backend: Backend,
     { seed = 0, ...rest }: SessionOptions,
   ): Promise<Session> {
-    const options = withImageFormat(rest);
-    expectWhole('batchSize', options.batchSize);
-    expectWhole('imageSize', options.imageSize);
-    const state = layOutState(trainingGraph(model, options));
-    const plan = compilePlan(evaluationGraph(model, options), backend.capabilities, state);
-    const session = new Session(model, backend, options, seed, state, await backend.compile(plan));
+    const options = completed(rest);
+    const plans = new StepPlans(model, options, backend.capabilities);
+    const evaluation = await backend.compile(plans.evaluation());
+    const session = new Session(model, backend, options, seed, plans, evaluation);
     for (const [key, data] of initialValues(model, seed)) {
-      await session.evaluation.write(state.slots[key]!, data);
+      await evaluation.write(session.slots.get(key)!, data);
     }
     return session;
   }
 
   static forecast(model: Module, backend: Backend, options: SessionOptions): Forecast {
-    const graph = trainingGraph(model, withImageFormat(options));
-    const plan = compilePlan(graph, backend.capabilities);
-    return {
-      parameters: model.parameterCount(),
-      flopsPerStep: plan.flops,
-      peakMemoryBytes: plan.arenaBytes,
-    };
+    return new StepPlans(model, completed(options), backend.capabilities).forecast();
   }
 
   /**
@@ -100,13 +96,14 @@ export class Session {
    * `batchSize` (a plan of its own is compiled once per size), not larger.
    */
   async step(batch: Batch, { lr = this.options.optimizer.lr } = {}): Promise<StepResult> {
-    const executable = await this.trainingExecutable(batch.labels.length);
-    const { outputs } = executable.plan;
-    await executable.run(this.inputsOf(batch, lr, executable.plan));
+    this.expectBatch(batch.labels.length);
+    const rates = this.ratesAt(this.stepsTaken + 1, lr);
+    const result =
+      this.options.accumulate > 1
+        ? await this.accumulate(batch, rates)
+        : await this.runPart('step', batch, { ...rates, ...this.randomness() });
     this.stepsTaken++;
-    const loss = (await executable.read(outputs.loss!)) as Float32Array;
-    const logits = (await executable.read(outputs.logits!)) as Float32Array;
-    return { loss: loss[0]!, logits };
+    return result;
   }
 
   /**
@@ -114,31 +111,41 @@ export class Session {
    * plan (`trainingPlan`) took.
    */
   async profile(batch: Batch, { lr = this.options.optimizer.lr } = {}): Promise<Float64Array> {
-    const executable = await this.trainingExecutable(batch.labels.length);
+    this.expectBatch(batch.labels.length);
+    const { description } = this.backend;
+    if (this.options.accumulate > 1) {
+      throw new PlusxError(
+        'no-profile',
+        `profile: a step of ${this.options.accumulate} micro-batches is several plans; ` +
+          'profile one with accumulate 1',
+      );
+    }
+    const executable = await this.executable('step', batch.labels.length);
     if (!executable.profile) {
-      const { description } = this.backend;
       throw new PlusxError('no-profile', `profile: ${description} does not time its steps`);
     }
-    const seconds = await executable.profile(this.inputsOf(batch, lr, executable.plan));
+    const rates = this.ratesAt(this.stepsTaken + 1, lr);
+    const seconds = await executable.profile({ ...batch, ...rates, ...this.randomness() });
     this.stepsTaken++;
     return seconds;
   }
 
   /** The gradients of the last step by state-dict key; needs the option `keepGradients`. */
   async gradients(batchSize = this.options.batchSize): Promise<StateDict> {
-    const executable = await this.trainingExecutable(batchSize);
+    const summed = this.options.accumulate > 1;
+    const { plan } = summed ? this.evaluation : await this.executable('step', batchSize);
     const gradients: StateDict = new Map();
-    for (const [name, slot] of Object.entries(executable.plan.outputs)) {
-      if (!name.startsWith('gradient.')) continue;
-      const data = (await executable.read(slot)) as Float32Array;
-      gradients.set(name.slice('gradient.'.length), toFileLayout(slot.shape, data));
+    for (const [name, slot] of Object.entries(summed ? plan.state.slots : plan.outputs)) {
+      if (!name.startsWith(gradientPrefix)) continue;
+      const data = (await this.evaluation.read(slot)) as Float32Array;
+      gradients.set(name.slice(gradientPrefix.length), toFileLayout(slot.shape, data));
     }
     return gradients;
   }
 
   /** Logits (N, classes) in evaluation mode: running statistics, no gradients, any N. */
   async logits(images: Uint8Array): Promise<Float32Array> {
-    const { batchSize } = this.options;
+    const { microBatch: batchSize } = this.plans;
     const { plan } = this.evaluation;
     const imageBytes = plan.inputs.images!.shape.slice(1).reduce((a, b) => a * b, 1);
     if (images.length === 0 || images.length % imageBytes !== 0) {
@@ -165,7 +172,7 @@ export class Session {
   /** A copy of weights, running statistics and optimizer moments, in file layout. */
   async exportState(): Promise<StateDict> {
     const dict: StateDict = new Map();
-    for (const [key, slot] of Object.entries(this.state.slots)) {
+    for (const [key, slot] of this.slots) {
       const data = (await this.evaluation.read(slot)) as Float32Array;
       dict.set(key, toFileLayout(slot.shape, data));
     }
@@ -179,25 +186,27 @@ export class Session {
    */
   async importState(dict: StateDict, { strict = true } = {}): Promise<void> {
     const writes: [Slot, Float32Array][] = [];
-    for (const [key, slot] of Object.entries(this.state.slots)) {
+    for (const [key, slot] of this.slots) {
       const tensor = dict.get(key);
       if (tensor) writes.push([slot, fromFileLayout(key, slot.shape, tensor)]);
       else if (strict || this.parameters().has(key)) throw missingKey(key, dict);
     }
     if (strict) {
-      for (const key of dict.keys()) if (!this.state.slots[key]) throw this.unknownKey(key);
+      for (const key of dict.keys()) if (!this.slots.has(key)) throw this.unknownKey(key);
     }
     for (const [slot, data] of writes) await this.evaluation.write(slot, data);
   }
 
-  /** The plan of a training step, for printing and profiles. */
+  /** The plan of a training step, or of its largest micro-batch, for printing and profiles. */
   async trainingPlan(batchSize = this.options.batchSize): Promise<Plan> {
-    return (await this.trainingExecutable(batchSize)).plan;
+    this.expectBatch(batchSize);
+    if (this.options.accumulate === 1) return (await this.executable('step', batchSize)).plan;
+    return (await this.executable('microBatch', Math.max(...this.plans.cut(batchSize)))).plan;
   }
 
   /** Frees the arena now. */
   async dispose(): Promise<void> {
-    for (const executable of this.trainingExecutables.values()) await (await executable).dispose();
+    for (const executable of this.executables.values()) await (await executable).dispose();
     await this.evaluation.dispose();
   }
 
@@ -205,33 +214,76 @@ export class Session {
     return this.model.namedParameters();
   }
 
-  private trainingExecutable(batchSize: number): Promise<Executable> {
-    if (batchSize < 1 || batchSize > this.options.batchSize) {
-      throw new PlusxError(
-        'batch-size',
-        `step: the batch has ${batchSize} images, the session was made for ` +
-          `1 to ${this.options.batchSize}`,
-      );
+  /** A step's gradients micro-batch by micro-batch, in their order, then its update. */
+  private async accumulate({ images, labels }: Batch, rates: Rates): Promise<StepResult> {
+    await (await this.executable('clear')).run({});
+    const imageBytes = images.length / labels.length;
+    const logits: Float32Array[] = [];
+    let loss = 0;
+    let start = 0;
+    for (const [i, size] of this.plans.cut(labels.length).entries()) {
+      const end = start + size;
+      const part = {
+        images: images.subarray(start * imageBytes, end * imageBytes),
+        labels: labels.subarray(start, end),
+      };
+      const share = size / labels.length;
+      const others = { share: Float32Array.of(share), ...this.randomness(i) };
+      const result = await this.runPart('microBatch', part, others);
+      loss += share * result.loss;
+      logits.push(result.logits);
+      start = end;
     }
-    const known = this.trainingExecutables.get(batchSize);
+    await (await this.executable('update')).run(rates);
+    return { loss, logits: Float32Array.from(logits.flatMap((values) => [...values])) };
+  }
+
+  private async runPart(
+    part: 'step' | 'microBatch',
+    batch: Batch,
+    others: Readonly<Record<string, TensorData>>,
+  ): Promise<StepResult> {
+    const executable = await this.executable(part, batch.labels.length);
+    await executable.run({ images: batch.images, labels: batch.labels, ...others });
+    const { outputs } = executable.plan;
+    const loss = (await executable.read(outputs.loss!)) as Float32Array;
+    const logits = (await executable.read(outputs.logits!)) as Float32Array;
+    return { loss: loss[0]!, logits };
+  }
+
+  private executable(part: StepPart, images?: number): Promise<Executable> {
+    const name = `${part} ${images ?? ''}`;
+    const known = this.executables.get(name);
     if (known) return known;
-    const graph = trainingGraph(this.model, { ...this.options, batchSize });
-    const plan = compilePlan(graph, this.backend.capabilities, this.state);
-    const executable = this.backend.compile(plan, this.evaluation);
-    this.trainingExecutables.set(batchSize, executable);
+    const executable = this.backend.compile(this.plans.plan(part, images), this.evaluation);
+    this.executables.set(name, executable);
     return executable;
   }
 
-  private inputsOf({ images, labels }: Batch, lr: number, { inputs }: Plan) {
-    const hyper = this.hyperAt(this.stepsTaken + 1, lr);
-    if (!inputs.randomness) return { images, labels, hyper };
-    return { images, labels, hyper, randomness: dropoutWords(this.seed, this.stepsTaken) };
+  private expectBatch(batchSize: number): void {
+    if (batchSize >= 1 && batchSize <= this.options.batchSize) return;
+    throw new PlusxError(
+      'batch-size',
+      `step: the batch has ${batchSize} images, the session was made for ` +
+        `1 to ${this.options.batchSize}`,
+    );
   }
 
-  private hyperAt(time: number, lr: number): Float32Array {
-    const { optimizer } = this.options;
-    if (optimizer.kind === 'sgd') return Float32Array.of(lr, 1, 1);
-    return Float32Array.of(lr, 1 - optimizer.beta1 ** time, 1 - optimizer.beta2 ** time);
+  /** What dropout's masks are drawn from; read only where the model has one. */
+  private randomness(part = 0): { readonly randomness: Int32Array } {
+    return { randomness: dropoutWords(this.seed, this.stepsTaken, part) };
+  }
+
+  private ratesAt(time: number, lr: number): Rates {
+    const { optimizer, head } = this.options;
+    const corrections =
+      optimizer.kind === 'sgd'
+        ? [1, 1]
+        : [1 - optimizer.beta1 ** time, 1 - optimizer.beta2 ** time];
+    const hyper = Float32Array.of(lr, ...corrections);
+    return head
+      ? { hyper, headHyper: Float32Array.of(lr * head.lrFactor, ...corrections) }
+      : { hyper };
   }
 
   private unknownKey(key: string): PlusxError {
@@ -244,7 +296,23 @@ export class Session {
   }
 }
 
-/** A transform says in which format its images come. */
+/** What the update of a step is told: learning rates and bias corrections. */
+type Rates = Readonly<Record<string, Float32Array>>;
+
+/** With defaults, and the format of the images, which a transform says. */
+function completed(given: SessionOptions): StepOptions {
+  const options = { accumulate: 1, ...withImageFormat(given) };
+  const { batchSize, imageSize, accumulate } = options;
+  expectWhole('batchSize', batchSize);
+  expectWhole('imageSize', imageSize);
+  expectWhole('accumulate', accumulate);
+  if (accumulate <= batchSize) return options;
+  throw new PlusxError(
+    'option',
+    `accumulate must be at most batchSize, ${batchSize}, got ${accumulate}`,
+  );
+}
+
 function withImageFormat(options: SessionOptions): TrainingGraphOptions {
   if (!('transform' in options)) return options;
   const { outputSize, normalization } = options.transform;

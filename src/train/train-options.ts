@@ -2,6 +2,7 @@
 import type { DeviceChoice, InstructionSet } from '../backend/devices.js';
 import type { BadImage } from '../data/doctor.js';
 import type { ExifPolicy } from '../data/decode.js';
+import type { Freeze } from './fine-tuning.js';
 import type { NetworkOptions } from '../models/options.js';
 import type { ConfusionMatrix } from './metrics.js';
 
@@ -12,7 +13,10 @@ export type OptimizerName = 'sgd' | 'adamw';
 
 /** Every field may be left out but `folder`, which a resumed run knows itself. */
 export interface TrainOptions extends NetworkOptions {
-  /** `train/<class>/…` with `val/` or `test/`, or just `<class>/…` (see `valSplit`). */
+  /**
+   * `train/<class>/…` with `val/` or `test/`, or just `<class>/…` (see `valSplit`); or
+   * `cifar10:<folder>` with CIFAR-10's published batches, whose images are 32 pixels by default.
+   */
   readonly folder?: string | undefined;
   /** Default `resnet18`. */
   readonly model?: string | undefined;
@@ -37,6 +41,26 @@ export interface TrainOptions extends NetworkOptions {
   readonly schedule?: ScheduleName | undefined;
   /** Epochs, also fractional, over which the rate rises linearly from 0. Default 0. */
   readonly warmupEpochs?: number | undefined;
+  /**
+   * Where the weights begin: a safetensors file, a checkpoint, a file of PyTorch, or one on the Hugging
+   * Face hub, `hf:<owner>/<repository>[@<revision>][/<file>]`. Default: drawn from the seed. The head is
+   * drawn anew where the number of classes differs. Not together with `resume`.
+   */
+  readonly weights?: string | undefined;
+  /**
+   * What stays as it is: `stem`, `layer1` … `layer3` with all before, or `backbone`, all but the head.
+   * Its batch-norms use their running statistics. Default `none`.
+   */
+  readonly freeze?: Freeze | undefined;
+  /** Learning rate of the head, the last linear layer, along the same schedule. Default: `lr`. */
+  readonly headLr?: number | undefined;
+  /** All batch-norms use their running statistics and leave them as they are. Default false. */
+  readonly freezeStatistics?: boolean | undefined;
+  /**
+   * Micro-batches in which a step's images are computed one after the other, to save memory. There is
+   * one update a step; batch-norms see a micro-batch at a time. Default 1.
+   */
+  readonly accumulate?: number | undefined;
   /** Of weights, order of images and split. A whole number. Default 0. */
   readonly seed?: number | undefined;
   /** Default `auto`. */
@@ -68,6 +92,8 @@ export interface TrainOptions extends NetworkOptions {
 
 /** Called in order, each before the run goes on. */
 export interface TrainEvents {
+  /** While weights come from the hub, before all else. */
+  readonly download?: (event: DownloadEvent) => void;
   /** While every image is read once, before the start. */
   readonly check?: (event: CheckEvent) => void;
   /** Once, before the first step. */
@@ -82,6 +108,13 @@ export interface TrainEvents {
   readonly warning?: (event: WarningEvent) => void;
 }
 
+export interface DownloadEvent {
+  readonly source: string;
+  /** Bytes that are there. */
+  readonly bytes: number;
+  readonly total: number;
+}
+
 export interface CheckEvent {
   /** Images looked at. */
   readonly images: number;
@@ -92,8 +125,10 @@ export interface StartEvent {
   /** Where the run is kept. */
   readonly run: string;
   readonly model: string;
-  /** Trained numbers. */
+  /** Numbers of the model that can be trained. */
   readonly parameters: number;
+  /** Those that are: all but the frozen ones. */
+  readonly trainedParameters: number;
   readonly classes: readonly string[];
   /** As many as `classes`. */
   readonly trainImagesPerClass: readonly number[];
@@ -174,7 +209,10 @@ export interface CheckpointEvent {
 }
 
 export interface WarningEvent {
-  /** `device`, `device-changed`, `images-skipped`, `run-restarted`, `schedule-stretched`. */
+  /**
+   * `device`, `device-changed`, `head-replaced`, `images-skipped`, `memory`, `run-restarted`,
+   * `schedule-stretched`, `weights`.
+   */
   readonly code: string;
   readonly message: string;
 }
@@ -215,6 +253,11 @@ export interface TrainConfig extends Chosen<NetworkOptions> {
   readonly optimizer: OptimizerName;
   readonly schedule: ScheduleName;
   readonly warmupEpochs: number;
+  readonly weights: string | null;
+  readonly freeze: Freeze;
+  readonly headLr: number | null;
+  readonly freezeStatistics: boolean;
+  readonly accumulate: number;
   readonly seed: number;
   readonly device: DeviceChoice;
   readonly threads: number | null;

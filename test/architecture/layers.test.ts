@@ -22,7 +22,7 @@ const below: Readonly<Record<string, readonly string[]>> = {
   backend: ['graph', 'ops', 'plan', 'random'],
   nn: ['graph', 'ops', 'random'],
   models: ['graph', 'ops', 'nn'],
-  data: ['random'],
+  data: ['random', 'formats'],
   demo: ['random'],
   train: [
     ...['random', 'graph', 'ops', 'autodiff', 'plan', 'backend', 'nn', 'models'],

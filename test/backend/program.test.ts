@@ -139,6 +139,7 @@ const samples: { readonly [Kind in StepKind]: Sample<Kind> } = {
       dweight: vector(108),
       dbias: vector(109),
       factors: slot(110, 3, C),
+      running: true,
     },
     sizes: { M, C },
   },

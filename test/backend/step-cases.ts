@@ -81,13 +81,15 @@ function channelCases(): StepCase[] {
       ...[false, true].flatMap((relu) => {
         const mask = relu ? [vector, vector] : [];
         return [
-          describe({
-            op: 'batchNormBackwardSums',
-            ...rows,
-            sizes: `${sizes}, relu ${relu}`,
-            inputs: [x, x, vector, vector, positive(C), ...mask],
-            attributes: { relu },
-          }),
+          ...[false, true].map((running) =>
+            describe({
+              op: 'batchNormBackwardSums',
+              ...rows,
+              sizes: `${sizes}, relu ${relu}, running ${running}`,
+              inputs: [x, x, vector, vector, positive(C), ...mask],
+              attributes: { relu, running },
+            }),
+          ),
           describe({
             op: 'batchNormBackwardInput',
             sizes: `${sizes}, relu ${relu}`,

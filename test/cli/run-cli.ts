@@ -13,6 +13,8 @@ export interface CliResult {
 
 export interface CliOptions {
   readonly cwd?: string;
+  /** Beside what this process has. */
+  readonly env?: NodeJS.ProcessEnv;
   /** Told as soon as something is written to stderr. */
   readonly onStderr?: (text: string, kill: (signal: NodeJS.Signals) => void) => void;
 }
@@ -23,6 +25,7 @@ export function runCli(args: readonly string[], options: CliOptions = {}): Promi
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [main, ...args], {
       cwd: options.cwd,
+      env: { ...process.env, ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     let [stdout, stderr] = ['', ''];

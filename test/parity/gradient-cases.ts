@@ -73,6 +73,18 @@ function eachImage<Op extends OpName>(
   return images.map((shape) => ({ title: sizesText(shape), ...describe(shape) }));
 }
 
+/** x, weight and bias, and the running statistics, which have no gradient. */
+function normalised(shape: readonly [number, number, number, number], draw = signed): CaseInput[] {
+  const C = shape[3];
+  return [
+    tensor('x', shape, draw),
+    tensor('weight', [C]),
+    tensor('bias', [C]),
+    { ...tensor('mean', [C]), role: 'state' },
+    { ...tensor('variance', [C], (random) => random.uniform(0.5, 1.5)), role: 'state' },
+  ];
+}
+
 /** N, H, W, C, K, R, S, stride, padding, groups */
 const convolutions = [
   [1, 1, 1, 1, 1, 1, 1, 1, 0],
@@ -226,18 +238,16 @@ export const gradientCases: GradientCases = {
     reduction: N * H * W,
   })),
   sumToChannels: backwardOp,
-  batchNorm: eachImage(([N, H, W, C]) => ({
-    inputs: [
-      tensor('x', [N, H, W, C], twoClusters),
-      tensor('weight', [C]),
-      tensor('bias', [C]),
-      { ...tensor('mean', [C]), role: 'state' },
-      { ...tensor('variance', [C], (random) => random.uniform(0.5, 1.5)), role: 'state' },
-    ],
+  batchNorm: eachImage((shape) => ({
+    inputs: normalised(shape, twoClusters),
     attributes: { momentum: 0.1, eps: 1e-5 },
-    reduction: 4 * N * H * W,
+    reduction: 4 * shape[0] * shape[1] * shape[2],
   })),
-  batchNormInference: { none: 'inference is not differentiated' },
+  batchNormInference: eachImage((shape) => ({
+    inputs: normalised(shape),
+    attributes: { eps: 1e-5 },
+    reduction: 4 * shape[0] * shape[1] * shape[2],
+  })),
   batchNormBackward: backwardOp,
   batchNormStatistics: planned,
   batchNormFold: planned,

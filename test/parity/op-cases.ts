@@ -76,6 +76,8 @@ export function batchNormCase(shape: number[]): OpCase {
   const before = [made.tensor('mean', 3, [C]), made.tensor('variance', 4, [C], 0.5, 1)];
   const [inference] = made.emit('batchNormInference', [x, weight, bias, ...before], { eps: 1e-5 });
   made.builder.output('inference', inference!);
+  const frozen = ['frozenDx', 'frozenDweight', 'frozenDbias'];
+  made.pullBack(made.tensor('frozenDy', 6, shape), frozen);
   const mean = made.state('runningMean', 3, [C]);
   const variance = made.state('runningVar', 4, [C], 0.5, 1);
   const attributes = { momentum: 0.1, eps: 1e-5 };

@@ -37,6 +37,9 @@ const illegal: [TrainOptions, RegExp][] = [
     { folder, device: 'wasm', instructionSet: 'avx2' },
     /instructionSet must be left out with the device "wasm".* got "avx2"/,
   ],
+  [{ folder, accumulate: 9 }, /accumulate must be at most .*batchSize 8, got 9/],
+  [{ folder, headLr: 0 }, /headLr must be a finite number above 0, got 0/],
+  [{ folder, weights: '' }, /weights must be the path of a file, got ""/],
   [{ folder, epochs: 3, warmupEpochs: 4 }, /warmupEpochs .* number of epochs, 3, got 4/],
   [{ folder, optimizer: 'adamw', momentum: 0.9 }, /momentum must be 0 with adamw.*got 0\.9/],
   [
@@ -102,4 +105,17 @@ test('a configuration from before there were instruction sets goes on with the b
     Object.entries(configure({ folder })).filter(([key]) => key !== 'instructionSet'),
   );
   assert.equal(trainConfigSchema.parse(older).instructionSet, null);
+});
+
+test('a configuration from before there was fine-tuning trains everything, in one part', () => {
+  const added = { weights: null, freeze: 'none', headLr: null, freezeStatistics: false };
+  const fields = { ...added, accumulate: 1 };
+  const now = configure({ folder });
+  const older = Object.fromEntries(Object.entries(now).filter(([key]) => !(key in fields)));
+  assert.deepEqual(trainConfigSchema.parse(older), now);
+});
+
+test('CIFAR-10 says its own image size, which may be told otherwise', () => {
+  assert.equal(configure({ folder: 'cifar10:data' }).imageSize, 32);
+  assert.equal(configure({ folder: 'cifar10:data', imageSize: 64 }).imageSize, 64);
 });

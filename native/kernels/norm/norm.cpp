@@ -181,7 +181,7 @@ void batchNormBackwardSums(Arguments a, Pool* pool) {
   float* dbias = a.floats();
   float* factors = a.floats();
   const int64_t M = a.integer();
-  const int32_t C = a.integer();
+  const int32_t C = a.integer(), running = a.integer();
   sumRows<2>(
       pool, M, C,
       [&](int64_t i, int32_t c, Vector(&part)[2]) {
@@ -208,8 +208,9 @@ void batchNormBackwardSums(Arguments a, Pool* pool) {
     const double inverse = invStd[c], factor = inverse * static_cast<double>(weight[c]);
     dweight[c] = static_cast<float>(totals[C + c] * inverse);
     factors[c] = static_cast<float>(factor);
-    factors[C + c] = static_cast<float>(totals[C + c] * inverse * inverse / count);
-    factors[2 * C + c] = static_cast<float>(totals[c] / count);
+    const double slope = totals[C + c] * inverse * inverse / count, average = totals[c] / count;
+    factors[C + c] = running ? 0.0f : static_cast<float>(slope);
+    factors[2 * C + c] = running ? 0.0f : static_cast<float>(average);
   }
 }
 

@@ -7,6 +7,7 @@ import { PlusxError } from '../../errors.js';
 import { elementCount } from '../../graph/graph.js';
 import type { Plan, Slot } from '../../plan/plan.js';
 import type { Backend, Executable, TensorData } from '../backend.js';
+import { freeMemory, totalMemory } from '../memory.js';
 import { peaksMemoryBytes, peaksOf } from '../peaks.js';
 import { encodeProgram, kernelCapabilities } from '../program.js';
 import { allocateLike, expectData, expectSameState } from '../transfer.js';
@@ -46,6 +47,7 @@ export function backendOf(addon: Addon, options: NativeOptions): Backend {
     instructionSet,
     threads,
     capabilities: kernelCapabilities,
+    memoryLimitBytes: totalMemory(),
     // eslint-disable-next-line @typescript-eslint/require-await
     async compile(plan, sharing) {
       const shared = sharing instanceof NativeExecutable ? sharing.memory : undefined;
@@ -170,13 +172,8 @@ function withinMemory<T>(bytes: number, ask: () => T): T {
   }
 }
 
-/** Of the machine, or of the container that this process may use. */
-function totalMemory(): number {
-  return Math.min(os.totalmem(), process.constrainedMemory() || Infinity);
-}
-
 function outOfMemory(bytes: number): PlusxError {
-  const [needed, free, total] = [bytes, os.freemem(), totalMemory()].map(
+  const [needed, free, total] = [bytes, freeMemory(), totalMemory()].map(
     (amount) => `${(amount / 1e9).toFixed(2)} GB`,
   );
   return new PlusxError(

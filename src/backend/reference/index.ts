@@ -7,6 +7,7 @@
 import { elementCount } from '../../graph/graph.js';
 import type { Plan, Slot } from '../../plan/plan.js';
 import type { Backend, Executable, TensorData } from '../backend.js';
+import { totalMemory } from '../memory.js';
 import { arrayTypes, expectData, expectSameState } from '../transfer.js';
 import { measurePeaks } from './peaks.js';
 import { runStep } from './steps.js';
@@ -87,6 +88,7 @@ export function openReference(): Backend {
     instructionSet: 'typescript',
     threads: 1,
     capabilities: { convAlgorithms: ['direct'] },
+    memoryLimitBytes: totalMemory(),
     compile(plan, sharing) {
       const arena = sharing instanceof ReferenceExecutable ? sharing.arena : new Arena();
       if (sharing) expectSameState(sharing.plan, plan);

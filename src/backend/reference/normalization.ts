@@ -142,8 +142,8 @@ export const normSteps: StepTable<
       dweight[c] = dot;
       dbias[c] = sum;
       factors[c] = a;
-      factors[C + c] = (invStds[c]! * dot) / M;
-      factors[2 * C + c] = sum / M;
+      factors[C + c] = step.running ? 0 : (invStds[c]! * dot) / M;
+      factors[2 * C + c] = step.running ? 0 : sum / M;
     }
   },
 

@@ -10,6 +10,7 @@ import { elementCount } from '../../graph/graph.js';
 import { packageRoot } from '../../package-root.js';
 import type { Plan, Slot } from '../../plan/plan.js';
 import type { Backend, Executable, TensorData } from '../backend.js';
+import { totalMemory } from '../memory.js';
 import { peaksMemoryBytes, peaksOf } from '../peaks.js';
 import { encodeProgram, kernelCapabilities } from '../program.js';
 import { arrayTypes, expectData, expectSameState } from '../transfer.js';
@@ -59,6 +60,7 @@ export async function openWasm(options: WasmOptions = {}): Promise<Backend> {
     instructionSet,
     threads,
     capabilities: kernelCapabilities,
+    memoryLimitBytes: Math.min(memory.buffer.byteLength, totalMemory()),
     async compile(plan, sharing) {
       if (sharing) expectSameState(sharing.plan, plan);
       const allocate = () => {

@@ -57,7 +57,7 @@ function backward(node: Node, reading: Reading): Node[] {
   const factors = reading.newValue(3, ...mean.shape);
   const sums = [dweight, dbias, factors];
   return [
-    nodeLike(node, 'batchNormBackwardSums', node.inputs, sums, { relu: false }),
+    nodeLike(node, 'batchNormBackwardSums', node.inputs, sums, { relu: false, running: false }),
     nodeLike(node, 'batchNormBackwardInput', [dy, x, mean, factors], [dx], { relu: false }),
   ];
 }

@@ -70,7 +70,7 @@ export function recomputeMasks(graph: Graph): Graph {
     replacements.set(node, []);
     for (const { node: user } of users) {
       const inputs = [dy, ...user.inputs.slice(1), scale, shift];
-      replacements.set(user, [{ ...user, inputs, attributes: { relu: true } }]);
+      replacements.set(user, [{ ...user, inputs, attributes: { ...user.attributes, relu: true } }]);
     }
   }
   return replaceNodes(graph, replacements);
