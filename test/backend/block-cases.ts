@@ -3,7 +3,7 @@
  * shortcut without parameters, windows that are cut off or differ in size.
  */
 import { dropoutWords } from '../../src/random/philox.js';
-import { describe, signed, type Drawn, type StepCase } from './step-case.js';
+import { coarse, describe, signed, type Drawn, type StepCase } from './step-case.js';
 
 const none = {};
 
@@ -46,9 +46,25 @@ const shortcuts = [
   [1, 6, 9, 3, 20, 3],
 ] as const;
 
+/** AlexNet's windows, which overlap and leave the last row and column out. */
+const overlapping = { kernelHeight: 3, kernelWidth: 3, stride: 2, padding: 0 };
+
 export function blockCases(): StepCase[] {
   return [
     ...dropoutCases(),
+    describe({
+      op: 'maxPool2d',
+      sizes: '2×8×7×17, 3×3, stride 2',
+      inputs: [coarse(2, 8, 7, 17)],
+      attributes: overlapping,
+    }),
+    describe({
+      op: 'maxPool2dBackward',
+      sizes: '2×8×7×17, 3×3, stride 2',
+      inputs: [signed(2, 3, 3, 17), coarse(2, 8, 7, 17)],
+      attributes: overlapping,
+      reduction: 4,
+    }),
     ...[1, 15, 17, 100].flatMap((count) => [
       describe({
         op: 'sigmoid',

@@ -26,6 +26,8 @@ const convolutions: readonly Convolution[] = [
   [2, 8, 8, 32, 64, 3, 1, 1],
   [1, 7, 7, 64, 33, 3, 2, 0],
   [1, 70, 70, 2, 3, 3, 1, 1],
+  [1, 19, 23, 3, 17, 11, 4, 2],
+  [1, 9, 7, 16, 33, 5, 1, 2],
 ];
 
 /** Tiles that are whole, cut off and alone; paddings; blocks, partial sums and splits of channels. */

@@ -1,0 +1,118 @@
+/**
+ * Fusion around groups, squeeze-and-excitation, dropout and the shortcut without parameters: the fused
+ * plan computes what the plain one does, and grouped convolutions keep to their own algorithm.
+ */
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { kernelCapabilities } from '../../src/backend/program.js';
+import { openReference } from '../../src/backend/reference/index.js';
+import type { TensorData } from '../../src/backend/backend.js';
+import { elementCount } from '../../src/graph/graph.js';
+import {
+  batchNorm2d,
+  conv2d,
+  dropout,
+  flatten,
+  globalAvgPool2d,
+  identityShortcut,
+  linear,
+  Module,
+  relu,
+  scaleChannels,
+  sequential,
+  sgd,
+  sigmoid,
+  type Tensor,
+} from '../../src/index.js';
+import { compilePlan } from '../../src/plan/compile.js';
+import { dropoutWords } from '../../src/random/philox.js';
+import { initialValues } from '../../src/train/initialize.js';
+import { trainingGraph } from '../../src/train/training-graph.js';
+import { runCase } from '../backend/run-case.js';
+import { noiseBatch, smallSessionOptions } from '../train/small-resnet.js';
+
+/** A ResNeXt block whose residual is excited and whose shortcut has no parameters. */
+class Block extends Module {
+  readonly conv1 = conv2d(8, 16, { kernelSize: 1, bias: false });
+  readonly bn1 = batchNorm2d(16);
+  readonly conv2 = conv2d(16, 16, { kernelSize: 3, padding: 1, groups: 4, bias: false });
+  readonly bn2 = batchNorm2d(16);
+  readonly conv3 = conv2d(16, 16, { kernelSize: 1, bias: false });
+  readonly bn3 = batchNorm2d(16);
+  readonly squeeze = conv2d(16, 4, { kernelSize: 1 });
+  readonly excite = conv2d(4, 16, { kernelSize: 1 });
+
+  override forward(x: Tensor): Tensor {
+    let y = relu(this.bn1(this.conv1(x)));
+    y = this.bn3(this.conv3(relu(this.bn2(this.conv2(y)))));
+    const scale = sigmoid(this.excite(relu(this.squeeze(globalAvgPool2d(y)))));
+    const skip = identityShortcut(x, { stride: 1, outChannels: 16 });
+    return relu(scaleChannels(y, scale).add(skip));
+  }
+}
+
+const model = sequential(
+  conv2d(3, 8, { kernelSize: 3, padding: 1, bias: false }),
+  batchNorm2d(8),
+  relu,
+  new Block(),
+  dropout({ p: 0.3 }),
+  (x) => identityShortcut(x, { stride: 2, outChannels: 20 }),
+  globalAvgPool2d,
+  flatten,
+  linear(20, 3),
+);
+const [N, imageSize] = [2, 9];
+const graph = trainingGraph(model, {
+  ...smallSessionOptions(N, imageSize),
+  optimizer: sgd({ lr: 0.1, momentum: 0.9 }),
+});
+
+test('a fused step of such a network computes what the plain one does', async () => {
+  const data = new Map<string, TensorData>([
+    ...Object.entries(noiseBatch(0, N, imageSize)),
+    ['hyper', Float32Array.of(0.1, 1, 1)],
+    ['randomness', dropoutWords(1, 2)],
+  ]);
+  const weights = new Map(initialValues(model, 3));
+  for (const [name, { shape }] of graph.state) {
+    data.set(name, weights.get(name) ?? new Float32Array(elementCount(shape)));
+  }
+  const reference = openReference();
+  const fused = {
+    ...reference,
+    capabilities: {
+      convAlgorithms: ['direct'],
+      fusions: { convPrologue: ['direct'], convStatistics: ['direct'] },
+    },
+  } as const;
+  const stepCase = { title: '', graph, data, reduction: 0 };
+  const expected = await runCase(reference, stepCase);
+  const found = await runCase(fused, stepCase);
+  assert.ok(
+    compilePlan(graph, fused.capabilities).steps.length <
+      compilePlan(graph, reference.capabilities).steps.length,
+  );
+  // Both sum in float64; they round at different places, some twenty layers deep.
+  for (const [name, values] of expected) {
+    const largest = values.reduce((a, b) => Math.max(a, Math.abs(b)), 2 ** -6);
+    values.forEach((value, i) => {
+      const difference = Math.abs(found.get(name)![i]! - value);
+      assert.ok(difference <= 2 ** -24 * 64 * largest, `${name}[${i}] differs by ${difference}`);
+    });
+  }
+});
+
+test('the engines compute groups on a path of their own, without what Winograd takes along', () => {
+  const { steps, paths } = compilePlan(graph, kernelCapabilities);
+  const kinds = ['conv2d', 'conv2dBackwardInput', 'conv2dBackwardWeight'] as const;
+  for (const kind of kinds) {
+    const step = steps.find((each, i) => each.kind === kind && paths[i] === '3.conv2');
+    assert.ok(step && 'algorithm' in step);
+    assert.deepEqual([step.algorithm, step.groups], ['grouped', 4]);
+    assert.ok(!('scale' in step) || step.scale === null);
+    assert.ok(!('statistics' in step) || step.statistics === null);
+  }
+  const others = steps.filter((step) => 'algorithm' in step && step.groups === 1);
+  assert.ok(others.every((step) => 'algorithm' in step && step.algorithm !== 'grouped'));
+});
