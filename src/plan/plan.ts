@@ -21,7 +21,7 @@ export const slotAlignment = 64;
 
 /**
  * How a convolution is computed. `direct`: the definition. `gemm`: implicit, on packed weights.
- * `winograd`: F(4×4, 3×3), for 3×3 filters of stride 1.
+ * `winograd`: minimal filtering of 4×4 outputs at a time, for 3×3 filters of stride 1 and 2.
  */
 export type ConvAlgorithm = 'direct' | 'gemm' | 'winograd';
 

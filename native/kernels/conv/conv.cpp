@@ -95,10 +95,17 @@ void conv2d(Arguments a, Pool* pool) {
   if (choice.algorithm == ConvAlgorithm::gemm) {
     return gatherForward(s, x, weight, y, workspace, pool);
   }
-  packWinogradForward(weight, s.K, s.C, workspace, pool);
-  runWinograd({x, s.N, s.H, s.W, s.C, y, s.OH, s.OW, s.K, s.padding, workspace,
-               {scale, shift}, statistics, choice.blockTiles, choice.splits},
-              pool);
+  const WinogradPass pass = {x,          s.N,   s.H,       s.W,       s.C,
+                             y,          s.OH,  s.OW,      s.K,       s.padding,
+                             workspace,  {scale, shift},   statistics,
+                             choice.blockTiles, choice.splits};
+  if (s.stride == 1) {
+    packWinogradForward<Stride1>(weight, s.K, s.C, workspace, pool);
+    runWinograd<Stride1>(pass, pool);
+  } else {
+    packWinogradForward<Stride2>(weight, s.K, s.C, workspace, pool);
+    runWinograd<Stride2>(pass, pool);
+  }
 }
 
 void conv2dBackwardInput(Arguments a, Pool* pool) {
@@ -111,10 +118,16 @@ void conv2dBackwardInput(Arguments a, Pool* pool) {
   if (choice.algorithm == ConvAlgorithm::gemm) {
     return gatherBackwardInput(s, dy, weight, dx, workspace, pool);
   }
-  packWinogradBackward(weight, s.K, s.C, workspace, pool);
-  runWinograd({dy, s.N, s.OH, s.OW, s.K, dx, s.H, s.W, s.C, 2 - s.padding, workspace, {}, nullptr,
-               choice.blockTiles, choice.splits},
-              pool);
+  WinogradPass pass = {dy, s.N, s.OH, s.OW, s.K, dx, s.H, s.W, s.C, 2 - s.padding, workspace, {},
+                       nullptr, choice.blockTiles, choice.splits};
+  if (s.stride == 1) {
+    packWinogradBackward<Stride1>(weight, s.K, s.C, workspace, pool);
+    runWinograd<Stride1>(pass, pool);
+  } else {
+    pass.padding = 0;
+    packWinogradBackward<Stride2Backward>(weight, s.K, s.C, workspace, pool);
+    runWinograd<Stride2Backward>(pass, pool);
+  }
 }
 
 void conv2dBackwardWeight(Arguments a, Pool* pool) {
@@ -129,9 +142,9 @@ void conv2dBackwardWeight(Arguments a, Pool* pool) {
   if (choice.algorithm == ConvAlgorithm::gemm) {
     return gatherWeight(s, x, dy, dweight, workspace, choice.partials, pool);
   }
-  runWinogradWeight(s, x, {scale, shift}, dy, dweight, workspace,
-                    {choice.partials, choice.blockTiles, choice.blockChannels, choice.blockChannels},
-                    pool);
+  const auto run = s.stride == 1 ? runWinogradWeight<Stride1> : runWinogradWeight<Stride2>;
+  run(s, x, {scale, shift}, dy, dweight, workspace,
+      {choice.partials, choice.blockTiles, choice.blockChannels, choice.blockChannels}, pool);
 }
 
 }  // namespace plusx::PLUSX_ISA
