@@ -171,10 +171,10 @@ export function statisticsBlocks(sizes: ConvSizes, { blockTiles }: ConvCut): num
   return blockTiles > 0 ? Math.ceil(winogradTiles('conv2d', sizes) / blockTiles) : 1;
 }
 
-// Costs, in multiply-adds of one core at its best. Measured with AVX-512: a tile's transforms take
-// 10 ns a channel, a weight's 57 ns forward and 19 ns backward, at 50·10⁹ multiply-adds a second.
+// Costs, in multiply-adds of one core at its best. Measured with AVX-512, at 50·10⁹ multiply-adds a
+// second: a tile's transforms take 10 ns a channel, 30 ns where it is 8 pixels wide; a weight's 57 ns
+// forward and 19 ns backward.
 
-const perTileChannel = 500;
 const perWeight: Readonly<Record<ConvPass, number>> = {
   conv2d: 2800,
   conv2dBackwardInput: 1000,
@@ -184,8 +184,9 @@ const perWeight: Readonly<Record<ConvPass, number>> = {
 function winogradCost(pass: ConvPass, sizes: ConvSizes): number {
   const C = roundUp(sizes.C, 16);
   const K = roundUp(sizes.K, 16);
-  const tiles = winogradTiles(pass, sizes);
-  return tiles * (tilings[sizes.stride]!.products * C * K + perTileChannel * (C + K)) + perWeight[pass] * C * K;
+  const { products } = tilings[sizes.stride]!;
+  const transforms = (sizes.stride === 1 ? 500 : 1500) * C + 500 * K;
+  return winogradTiles(pass, sizes) * (products * C * K + transforms) + perWeight[pass] * C * K;
 }
 
 function gemmCost(_pass: ConvPass, { N, OH, OW, C, K, R, S }: ConvSizes): number {

@@ -95,10 +95,8 @@ void conv2d(Arguments a, Pool* pool) {
   if (choice.algorithm == ConvAlgorithm::gemm) {
     return gatherForward(s, x, weight, y, workspace, pool);
   }
-  const WinogradPass pass = {x,          s.N,   s.H,       s.W,       s.C,
-                             y,          s.OH,  s.OW,      s.K,       s.padding,
-                             workspace,  {scale, shift},   statistics,
-                             choice.blockTiles, choice.splits};
+  const WinogradPass pass = {x, s.N, s.H, s.W, s.C, y, s.OH, s.OW, s.K, s.padding, workspace,
+                             {scale, shift}, statistics, choice.blockTiles, choice.splits};
   if (s.stride == 1) {
     packWinogradForward<Stride1>(weight, s.K, s.C, workspace, pool);
     runWinograd<Stride1>(pass, pool);
@@ -118,13 +116,14 @@ void conv2dBackwardInput(Arguments a, Pool* pool) {
   if (choice.algorithm == ConvAlgorithm::gemm) {
     return gatherBackwardInput(s, dy, weight, dx, workspace, pool);
   }
-  WinogradPass pass = {dy, s.N, s.OH, s.OW, s.K, dx, s.H, s.W, s.C, 2 - s.padding, workspace, {},
-                       nullptr, choice.blockTiles, choice.splits};
+  // Of stride 2, dx's first pair of rows and columns begins at dy's first.
+  const int32_t padding = s.stride == 1 ? 2 - s.padding : 0;
+  const WinogradPass pass = {dy, s.N, s.OH, s.OW, s.K, dx, s.H, s.W, s.C, padding, workspace, {},
+                             nullptr, choice.blockTiles, choice.splits};
   if (s.stride == 1) {
     packWinogradBackward<Stride1>(weight, s.K, s.C, workspace, pool);
     runWinograd<Stride1>(pass, pool);
   } else {
-    pass.padding = 0;
     packWinogradBackward<Stride2Backward>(weight, s.K, s.C, workspace, pool);
     runWinograd<Stride2Backward>(pass, pool);
   }

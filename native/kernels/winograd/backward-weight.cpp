@@ -1,5 +1,5 @@
-// dweight = Gᵀ[Σ (A dy Aᵀ) ⊙ (Bᵀ x B)]G: 36 matrix products whose inner index runs over tiles, and over
-// the products of a tile that share a filter.
+// dweight = Gᵀ[Σ (A dy Aᵀ) ⊙ (Bᵀ x B)]G: 36 matrix products whose inner index runs over tiles, and
+// over the products of a tile that share a filter.
 //
 // A task sums one range of tiles for one block of channels into its own part of the workspace, laid
 // out (partial, filter, panel of c, k, kPanel); a last pass adds the parts in their order.
@@ -179,10 +179,10 @@ void runWinogradWeight(const ConvShape& s, const float* x, const Prologue& prolo
         const int32_t c = panel * kPanel + half * kWidth;
         if (c >= s.C) break;
         transformBack<Tiling>(workspace + panel * panelStride + static_cast<int64_t>(k) * kPanel +
-                          half * kWidth,
-                      cut.partials, partialStride, filterStride,
-                      s.C - c < kWidth ? s.C - c : kWidth, s.C,
-                      dweight + static_cast<int64_t>(k) * 9 * s.C + c);
+                                  half * kWidth,
+                              cut.partials, partialStride, filterStride,
+                              s.C - c < kWidth ? s.C - c : kWidth, s.C,
+                              dweight + static_cast<int64_t>(k) * 9 * s.C + c);
       }
     }
   });

@@ -48,8 +48,9 @@ void transformInputs(const WinogradPass& pass, const TileGrid& grid, const Block
         for (int p = 0; p < kPositions<Tiling>; ++p) store(chunk + p * block.inputStride, Vector{});
         continue;
       }
-      withTile<Tiling::kInput, Tiling::kAdvance>({image, pass.inH, pass.inW, pass.inC, top, left, c}, pass.prologue,
-                           PLUSX_LAMBDA(const auto& in) { transformInputTile<Tiling>(in, keep); });
+      withTile<Tiling::kInput, Tiling::kAdvance>(
+          {image, pass.inH, pass.inW, pass.inC, top, left, c}, pass.prologue,
+          PLUSX_LAMBDA(const auto& in) { transformInputTile<Tiling>(in, keep); });
     }
   }
 }
@@ -82,7 +83,9 @@ void transformOutputs(const WinogradPass& pass, const TileGrid& grid, const Bloc
     Vector y[kTile * kTile];
     const float* from = products + static_cast<int64_t>(t) * kPanel;
     transformOutputTile<Tiling>(
-        PLUSX_LAMBDA(int i, int j) { return load(from + (i * Tiling::kProducts + j) * block.productStride); },
+        PLUSX_LAMBDA(int i, int j) {
+          return load(from + (i * Tiling::kProducts + j) * block.productStride);
+        },
         PLUSX_LAMBDA(int i, int j, Vector value) { y[i * kTile + j] = value; });
 
     const int32_t oh = tile.row * kTile, ow = tile.column * kTile;
@@ -148,7 +151,8 @@ void runWinograd(const WinogradPass& pass, Pool* pool) {
     const Block block = blockAt(pass, tiles, index);
     float* inputs = reinterpret_cast<float*>(scratch);
     float* products = inputs + kPositions<Tiling> * block.inputStride;
-    const int64_t bytes = sizeof(float) * kPositions<Tiling> * (block.inputStride + block.productStride);
+    const int64_t bytes =
+        sizeof(float) * kPositions<Tiling> * (block.inputStride + block.productStride);
     if (bytes > static_cast<int64_t>(kThreadScratchBytes)) __builtin_trap();
 
     transformInputs<Tiling>(pass, grid, block, inputs);

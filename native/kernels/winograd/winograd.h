@@ -116,8 +116,9 @@ PLUSX_INLINE void withTile(const TileSource& s, const Prologue& prologue, const 
   if (inside && channels == kWidth) {
     const auto at = PLUSX_LAMBDA(int i, int j) {
       const float* pixel = from + i * row + static_cast<int64_t>(j) * s.C;
-      // The next tile's: it comes from main memory.
-      if (j >= Edge - Advance) __builtin_prefetch(pixel + Advance * s.C);
+      // The next tile's comes from main memory, into the second-level cache: the first cannot wait
+      // for so many lines at a time.
+      if (j >= Edge - Advance) __builtin_prefetch(pixel + Advance * s.C, 0, 2);
       return load(pixel);
     };
     if (!prologue.scale) return body(at);
