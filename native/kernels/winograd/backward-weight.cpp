@@ -151,14 +151,15 @@ void runWinogradWeight(const ConvShape& s, const float* x, const Prologue& prolo
       for (int32_t t = 0; t < count; ++t, advance(tile, grid)) {
         transformTile<Tiling>(task, x, prologue, dy, tile, cut.blockTiles, t, xTiles, dyTiles);
       }
-      eachProduct<Tiling>(PLUSX_LAMBDA(int filter, int position, bool first) {
-        const float* xPanel = xTiles + position * task.x.positionStride;
-        float* panelSums = sums + filter * filterStride;
+      for (const Product& product : kOrder<Tiling>.list) {
+        const bool first = product.first && start == firstTile;
+        const float* xPanel = xTiles + product.position * task.x.positionStride;
+        float* panelSums = sums + product.filter * filterStride;
         for (int32_t c = 0; c < countC; c += kPanel) {
-          const float* dyChunk = dyTiles + position * task.dy.positionStride;
+          const float* dyChunk = dyTiles + product.position * task.dy.positionStride;
           for (int32_t k = 0; k < countK; k += kChunk) {
             for (int32_t i = 0; i < kChunk; i += kTileChannels) {
-              accumulateTiles<kTileChannels>(dyChunk + i, xPanel, count, first && start == firstTile,
+              accumulateTiles<kTileChannels>(dyChunk + i, xPanel, count, first,
                                              panelSums + static_cast<int64_t>(k + i) * kPanel);
             }
             dyChunk += static_cast<int64_t>(cut.blockTiles) * kChunk;
@@ -166,7 +167,7 @@ void runWinogradWeight(const ConvShape& s, const float* x, const Prologue& prolo
           xPanel += static_cast<int64_t>(cut.blockTiles) * kPanel;
           panelSums += panelStride;
         }
-      });
+      }
     }
   });
 

@@ -162,16 +162,16 @@ void runWinograd(const WinogradPass& pass, Pool* pool) {
     for (int32_t panel = firstPanel; panel < endPanel; ++panel) {
       const int64_t filterStride = static_cast<int64_t>(reduction) * kPanel;
       const float* weights = pass.weights + panel * kFilters * kFilters * filterStride;
-      eachProduct<Tiling>(PLUSX_LAMBDA(int filter, int position, bool) {
-        const float* tile = inputs + position * block.inputStride;
-        float* to = products + position * block.productStride;
+      for (const Product& product : kOrder<Tiling>.list) {
+        const float* tile = inputs + product.position * block.inputStride;
+        float* to = products + product.position * block.productStride;
         for (int32_t g = 0; g < block.groups; ++g) {
           const int32_t left = block.count - g * kTilePixels;
-          multiplyRows(left, tile, weights + filter * filterStride, reduction, to);
+          multiplyRows(left, tile, weights + product.filter * filterStride, reduction, to);
           tile += reduction * kTilePixels;
           to += kTilePixels * kPanel;
         }
-      });
+      }
       for (int half = 0; half < 2; ++half) {
         const int32_t k = panel * kPanel + half * kWidth;
         if (k >= pass.outC) break;

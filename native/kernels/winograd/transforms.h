@@ -113,18 +113,31 @@ constexpr int productsOf(int f) {
 template <typename Tiling>
 constexpr int kPositions = Tiling::kProducts * Tiling::kProducts;
 
-// Calls body(filter, position, first) for all of them, filter by filter; first is true at a filter's first.
-template <typename Tiling, typename Body>
-PLUSX_INLINE void eachProduct(const Body& body) {
-  for (int filter = 0; filter < kFilters * kFilters; ++filter) {
-    const int row = filter / kFilters, column = filter % kFilters;
-    for (int i = 0; i < productsOf<Tiling>(row); ++i) {
-      for (int j = 0; j < productsOf<Tiling>(column); ++j) {
-        body(filter, (row + i) * Tiling::kProducts + column + j, i == 0 && j == 0);
+struct Product {
+  int filter, position;
+  bool first;  // of its filter
+};
+
+// All products of a tile, filter by filter.
+template <typename Tiling>
+struct Products {
+  Product list[kPositions<Tiling>] = {};
+
+  constexpr Products() {
+    Product* next = list;
+    for (int filter = 0; filter < kFilters * kFilters; ++filter) {
+      const int row = filter / kFilters, column = filter % kFilters;
+      for (int i = 0; i < productsOf<Tiling>(row); ++i) {
+        for (int j = 0; j < productsOf<Tiling>(column); ++j) {
+          *next++ = {filter, (row + i) * Tiling::kProducts + column + j, i == 0 && j == 0};
+        }
       }
     }
   }
-}
+};
+
+template <typename Tiling>
+constexpr Products<Tiling> kOrder = {};
 
 // F(4,3), forward and backward: the last filter is the point ∞.
 struct Stride1 {
