@@ -36,7 +36,7 @@ test("the article's 3×3 layers are filtered with the fewest multiplications, at
 });
 
 test('few tiles do not pay for transformed weights, nor few channels for transformed tiles', () => {
-  assert.equal(chosen(sizesOf(1, 14, 256, 512, 2))[0], 'gemm');
+  assert.deepEqual(new Set(chosen(sizesOf(1, 14, 256, 512, 2))), new Set(['gemm']));
   assert.deepEqual(new Set(chosen(sizesOf(32, 224, 3, 16, 2))), new Set(['gemm']));
 });
 
