@@ -125,42 +125,57 @@ function groupedBytes(pass: ConvPass, { C, K, R, S, groups }: ConvSizes, cut: Co
 
 const widestVector = 16;
 
-// Winograd F(4×4, 3×3) -------------------------------------------------------------------------
+// Winograd, 4×4 outputs (of stride 2 backwards, 8×8) at a time ------------------------------------
 
-const positions = 36;
+/** Transformed filters of a pair of channels. */
+const filters = 36;
 /** What a thread's own scratch memory holds, in floats (`kThreadScratchBytes`), less the margins. */
 const scratchFloats = 2 ** 21 - 4096;
-/** Tiles whose transforms share the second-level cache with a panel of weights. */
-const passTiles = 28;
-const weightTiles = 48;
+
+interface Tiling {
+  /** Products of a channel in a tile. */
+  readonly products: number;
+  /** Tiles whose transforms share the second-level cache with a panel of weights. */
+  readonly passTiles: number;
+  readonly weightTiles: number;
+}
+
+/** By stride. */
+const tilings: Readonly<Record<number, Tiling>> = {
+  1: { products: 36, passTiles: 28, weightTiles: 48 },
+  2: { products: 81, passTiles: 14, weightTiles: 24 },
+};
 
 function winogradFits(pass: ConvPass, sizes: ConvSizes): boolean {
   const { R, S, stride, padding, groups } = sizes;
-  if (groups > 1 || R !== 3 || S !== 3 || stride !== 1 || padding > 2) return false;
+  if (groups > 1 || R !== 3 || S !== 3) return false;
+  if (!(stride === 1 && padding <= 2) && !(stride === 2 && padding === 1)) return false;
   return winogradCut(pass, sizes).blockTiles > 0;
 }
 
-/** 4×4 outputs each, of the pass's own outputs. */
-export function winogradTiles(pass: ConvPass, { N, H, W, OH, OW }: ConvSizes): number {
-  const [height, width] = pass === 'conv2dBackwardInput' ? [H, W] : [OH, OW];
-  return N * Math.ceil(height / 4) * Math.ceil(width / 4);
+/** Of the pass's own outputs. */
+export function winogradTiles(pass: ConvPass, { N, H, W, OH, OW, stride }: ConvSizes): number {
+  const backward = pass === 'conv2dBackwardInput';
+  const [height, width, tile] = backward ? [H, W, 4 * stride] : [OH, OW, 4];
+  return N * Math.ceil(height / tile) * Math.ceil(width / tile);
 }
 
 function winogradCut(pass: ConvPass, sizes: ConvSizes): ConvCut {
   const tiles = winogradTiles(pass, sizes);
-  const { C, K } = sizes;
+  const { C, K, stride } = sizes;
+  const { products, passTiles, weightTiles } = tilings[stride]!;
   if (pass === 'conv2dBackwardWeight') {
     const blockChannels = 128;
     const [inputs, outputs] = [C, K].map((count) =>
       Math.min(blockChannels, roundUp(count, 32)),
     ) as [number, number];
-    const fit = Math.floor(scratchFloats / (positions * (inputs + outputs)));
+    const fit = Math.floor(scratchFloats / (products * (inputs + outputs)));
     const tasks = Math.ceil(C / blockChannels) * Math.ceil(K / blockChannels);
     const partials = Math.max(1, Math.min(Math.ceil(8 / tasks), Math.floor(tiles / weightTiles)));
     return { partials, blockTiles: Math.min(weightTiles, fit), blockChannels, splits: 1 };
   }
   const [inputs, outputs] = pass === 'conv2d' ? [C, K] : [K, C];
-  const fit = Math.floor(scratchFloats / (positions * (roundUp(inputs, 16) + 32)) / 14) * 14;
+  const fit = Math.floor(scratchFloats / (products * (roundUp(inputs, 16) + 32)) / 14) * 14;
   const blockTiles = Math.min(passTiles, fit, roundUp(tiles, 14));
   // Blocks that are too few to share are cut by output channels too, down to 128: each part
   // transforms the inputs anew.
@@ -172,9 +187,9 @@ function winogradCut(pass: ConvPass, sizes: ConvSizes): ConvCut {
 function winogradBytes(pass: ConvPass, { C, K }: ConvSizes, cut: ConvCut): number {
   const [inputs, outputs] = pass === 'conv2d' ? [C, K] : [K, C];
   if (pass === 'conv2dBackwardWeight') {
-    return cut.partials * positions * roundUp(C, 32) * roundUp(K, 16) * 4;
+    return cut.partials * filters * roundUp(C, 32) * roundUp(K, 16) * 4;
   }
-  return positions * roundUp(outputs, 32) * roundUp(inputs, 16) * 4;
+  return filters * roundUp(outputs, 32) * roundUp(inputs, 16) * 4;
 }
 
 /** Partial statistics that a convolution's epilogue leaves: one for each block of tiles. */
@@ -182,10 +197,10 @@ export function statisticsBlocks(sizes: ConvSizes, { blockTiles }: ConvCut): num
   return blockTiles > 0 ? Math.ceil(winogradTiles('conv2d', sizes) / blockTiles) : 1;
 }
 
-// Costs, in multiply-adds of one core at its best. Measured with AVX-512: a tile's transforms take
-// 10 ns a channel, a weight's 57 ns forward and 19 ns backward, at 50·10⁹ multiply-adds a second.
+// Costs, in multiply-adds of one core at its best. Measured with AVX-512, at 50·10⁹ multiply-adds a
+// second: a tile's transforms take 10 ns a channel, 30 ns where it is 8 pixels wide; a weight's at
+// stride 1 57 ns forward and 19 ns backward, at stride 2 24 ns.
 
-const perTileChannel = 500;
 const perWeight: Readonly<Record<ConvPass, number>> = {
   conv2d: 2800,
   conv2dBackwardInput: 1000,
@@ -195,8 +210,10 @@ const perWeight: Readonly<Record<ConvPass, number>> = {
 function winogradCost(pass: ConvPass, sizes: ConvSizes): number {
   const C = roundUp(sizes.C, 16);
   const K = roundUp(sizes.K, 16);
-  const tiles = winogradTiles(pass, sizes);
-  return tiles * (positions * C * K + perTileChannel * (C + K)) + perWeight[pass] * C * K;
+  const { products } = tilings[sizes.stride]!;
+  const [perInput, weights] = sizes.stride === 1 ? [500, perWeight[pass]] : [1500, 1200];
+  const tile = products * C * K + perInput * C + 500 * K;
+  return winogradTiles(pass, sizes) * tile + weights * C * K;
 }
 
 function gemmCost(_pass: ConvPass, { N, OH, OW, C, K, R, S, groups }: ConvSizes): number {

@@ -21,8 +21,8 @@ export const slotAlignment = 64;
 
 /**
  * How a convolution is computed. `direct`: the definition. `gemm`: implicit, on packed weights.
- * `winograd`: F(4×4, 3×3), for 3×3 filters of stride 1. `grouped`: for more than one group, a vector
- * of output channels at a time on inputs laid out for it.
+ * `winograd`: minimal filtering of 4×4 outputs at a time, for 3×3 filters of stride 1 and 2.
+ * `grouped`: for more than one group, a vector of output channels at a time on inputs laid out for it.
  */
 export type ConvAlgorithm = 'direct' | 'gemm' | 'winograd' | 'grouped';
 

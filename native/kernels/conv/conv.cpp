@@ -100,10 +100,15 @@ void conv2d(Arguments a, Pool* pool) {
   if (choice.algorithm == ConvAlgorithm::grouped) {
     return groupedForward(s, x, weight, y, workspace, pool);
   }
-  packWinogradForward(weight, s.K, s.C, workspace, pool);
-  runWinograd({x, s.N, s.H, s.W, s.C, y, s.OH, s.OW, s.K, s.padding, workspace,
-               {scale, shift}, statistics, choice.blockTiles, choice.splits},
-              pool);
+  const WinogradPass pass = {x, s.N, s.H, s.W, s.C, y, s.OH, s.OW, s.K, s.padding, workspace,
+                             {scale, shift}, statistics, choice.blockTiles, choice.splits};
+  if (s.stride == 1) {
+    packWinogradForward<Stride1>(weight, s.K, s.C, workspace, pool);
+    runWinograd<Stride1>(pass, pool);
+  } else {
+    packWinogradForward<Stride2>(weight, s.K, s.C, workspace, pool);
+    runWinograd<Stride2>(pass, pool);
+  }
 }
 
 void conv2dBackwardInput(Arguments a, Pool* pool) {
@@ -119,10 +124,17 @@ void conv2dBackwardInput(Arguments a, Pool* pool) {
   if (choice.algorithm == ConvAlgorithm::grouped) {
     return groupedBackwardInput(s, dy, weight, dx, workspace, pool);
   }
-  packWinogradBackward(weight, s.K, s.C, workspace, pool);
-  runWinograd({dy, s.N, s.OH, s.OW, s.K, dx, s.H, s.W, s.C, 2 - s.padding, workspace, {}, nullptr,
-               choice.blockTiles, choice.splits},
-              pool);
+  // Of stride 2, dx's first pair of rows and columns begins at dy's first.
+  const int32_t padding = s.stride == 1 ? 2 - s.padding : 0;
+  const WinogradPass pass = {dy, s.N, s.OH, s.OW, s.K, dx, s.H, s.W, s.C, padding, workspace, {},
+                             nullptr, choice.blockTiles, choice.splits};
+  if (s.stride == 1) {
+    packWinogradBackward<Stride1>(weight, s.K, s.C, workspace, pool);
+    runWinograd<Stride1>(pass, pool);
+  } else {
+    packWinogradBackward<Stride2Backward>(weight, s.K, s.C, workspace, pool);
+    runWinograd<Stride2Backward>(pass, pool);
+  }
 }
 
 void conv2dBackwardWeight(Arguments a, Pool* pool) {
@@ -140,9 +152,9 @@ void conv2dBackwardWeight(Arguments a, Pool* pool) {
   if (choice.algorithm == ConvAlgorithm::grouped) {
     return groupedBackwardWeight(s, x, dy, dweight, workspace, choice.partials, pool);
   }
-  runWinogradWeight(s, x, {scale, shift}, dy, dweight, workspace,
-                    {choice.partials, choice.blockTiles, choice.blockChannels, choice.blockChannels},
-                    pool);
+  const auto run = s.stride == 1 ? runWinogradWeight<Stride1> : runWinogradWeight<Stride2>;
+  run(s, x, {scale, shift}, dy, dweight, workspace,
+      {choice.partials, choice.blockTiles, choice.blockChannels, choice.blockChannels}, pool);
 }
 
 }  // namespace plusx::PLUSX_ISA

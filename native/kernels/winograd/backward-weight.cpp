@@ -1,7 +1,8 @@
-// dweight = Gᵀ[Σ (A dy Aᵀ) ⊙ (Bᵀ x B)]G: 36 matrix products whose inner index runs over tiles.
+// dweight = Gᵀ[Σ (A dy Aᵀ) ⊙ (Bᵀ x B)]G: 36 matrix products whose inner index runs over tiles, and
+// over the products of a tile that share a filter.
 //
 // A task sums one range of tiles for one block of channels into its own part of the workspace, laid
-// out (partial, position, panel of c, k, kPanel); a last pass adds the parts in their order.
+// out (partial, filter, panel of c, k, kPanel); a last pass adds the parts in their order.
 #include "winograd.h"
 
 namespace plusx::PLUSX_ISA {
@@ -58,29 +59,33 @@ struct WeightTask {
   Domain x, dy;
 };
 
+template <typename Tiling>
 void transformTile(const WeightTask& task, const float* x, const Prologue& prologue,
                    const float* dy, const TilePosition& tile, int32_t tiles, int32_t t, float* xTo,
                    float* dyTo) {
   const ConvShape& s = task.s;
   const float* image = x + static_cast<int64_t>(tile.n) * s.H * s.W * s.C;
   const float* gradient = dy + static_cast<int64_t>(tile.n) * s.OH * s.OW * s.K;
-  const int32_t oh = tile.row * kTile, ow = tile.column * kTile;
+  const int32_t h = tile.row * Tiling::kAdvance - s.padding;
+  const int32_t w = tile.column * Tiling::kAdvance - s.padding;
+  const int32_t oh = tile.row * Tiling::kOutput, ow = tile.column * Tiling::kOutput;
   for (int32_t c = 0; c < task.x.count; c += kWidth) {
     float* to = placeOf(task.x, xTo, tiles, t, c);
     const auto keep = PLUSX_LAMBDA(int i, int j, Vector value) {
-      store(to + (i * kInputTile + j) * task.x.positionStride, value);
+      store(to + (i * Tiling::kProducts + j) * task.x.positionStride, value);
     };
-    withTile<kInputTile>(
-        {image, s.H, s.W, s.C, oh - s.padding, ow - s.padding, task.x.first + c}, prologue,
-        PLUSX_LAMBDA(const auto& in) { transformInputTile(in, keep); });
+    withTile<Tiling::kInput, Tiling::kAdvance>(
+        {image, s.H, s.W, s.C, h, w, task.x.first + c}, prologue,
+        PLUSX_LAMBDA(const auto& in) { transformInputTile<Tiling>(in, keep); });
   }
   for (int32_t k = 0; k < task.dy.count; k += kWidth) {
     float* to = placeOf(task.dy, dyTo, tiles, t, k);
     const auto keep = PLUSX_LAMBDA(int i, int j, Vector value) {
-      store(to + (i * kInputTile + j) * task.dy.positionStride, value);
+      store(to + (i * Tiling::kProducts + j) * task.dy.positionStride, value);
     };
-    withTile<kTile>({gradient, s.OH, s.OW, s.K, oh, ow, task.dy.first + k}, {},
-                    PLUSX_LAMBDA(const auto& in) { transformGradientTile(in, keep); });
+    withTile<Tiling::kOutput, Tiling::kOutput>(
+        {gradient, s.OH, s.OW, s.K, oh, ow, task.dy.first + k}, {},
+        PLUSX_LAMBDA(const auto& in) { transformGradientTile<Tiling>(in, keep); });
   }
 }
 
@@ -89,11 +94,12 @@ int32_t roundUp(int32_t value, int32_t multiple) {
 }
 
 // dweight(k, tap, c) = Gᵀ u G for one vector of c, the partial sums added in their order.
+template <typename Tiling>
 void transformBack(const float* sums, int32_t partials, int64_t partialStride,
-                   int64_t positionStride, int32_t channels, int64_t C, float* dweight) {
-  transformFilterGradient(
+                   int64_t filterStride, int32_t channels, int64_t C, float* dweight) {
+  transformFilterGradient<Tiling>(
       PLUSX_LAMBDA(int i, int j) {
-        const float* from = sums + (i * kInputTile + j) * positionStride;
+        const float* from = sums + (i * kFilters + j) * filterStride;
         Vector total = load(from);
         for (int32_t part = 1; part < partials; ++part) total += load(from + part * partialStride);
         return total;
@@ -105,18 +111,19 @@ void transformBack(const float* sums, int32_t partials, int64_t partialStride,
 
 }  // namespace
 
+template <typename Tiling>
 void runWinogradWeight(const ConvShape& s, const float* x, const Prologue& prologue,
                        const float* dy, float* dweight, float* workspace,
                        const WinogradWeightCut& cut, Pool* pool) {
-  const TileGrid grid = {s.N, (s.OH + kTile - 1) / kTile, (s.OW + kTile - 1) / kTile};
+  const TileGrid grid = gridOf<Tiling>(s.N, s.OH, s.OW);
   const int32_t tiles = grid.count();
   const int32_t perPartial = (tiles + cut.partials - 1) / cut.partials;
   const int32_t blocksC = (s.C + cut.blockC - 1) / cut.blockC;
   const int32_t blocksK = (s.K + cut.blockK - 1) / cut.blockK;
   const int32_t paddedC = roundUp(s.C, kPanel), paddedK = roundUp(s.K, kChunk);
   const int64_t panelStride = static_cast<int64_t>(paddedK) * kPanel;
-  const int64_t positionStride = paddedC / kPanel * panelStride;
-  const int64_t partialStride = kPositions * positionStride;
+  const int64_t filterStride = paddedC / kPanel * panelStride;
+  const int64_t partialStride = kFilters * kFilters * filterStride;
 
   parallelFor(pool, cut.partials * blocksC * blocksK, [&](int32_t index, char* scratch) {
     const int32_t partial = index / (blocksC * blocksK);
@@ -127,9 +134,9 @@ void runWinogradWeight(const ConvShape& s, const float* x, const Prologue& prolo
     const WeightTask task = {s, grid, domainOf(firstC, countC, kPanel, cut.blockTiles),
                              domainOf(firstK, countK, kChunk, cut.blockTiles)};
     float* xTiles = reinterpret_cast<float*>(scratch);
-    float* dyTiles = xTiles + kPositions * task.x.positionStride;
+    float* dyTiles = xTiles + kPositions<Tiling> * task.x.positionStride;
     const int64_t bytes =
-        sizeof(float) * kPositions * (task.x.positionStride + task.dy.positionStride);
+        sizeof(float) * kPositions<Tiling> * (task.x.positionStride + task.dy.positionStride);
     if (bytes > static_cast<int64_t>(kThreadScratchBytes)) __builtin_trap();
 
     float* sums = workspace + partial * partialStride +
@@ -142,16 +149,17 @@ void runWinogradWeight(const ConvShape& s, const float* x, const Prologue& prolo
       const int32_t count = left < cut.blockTiles ? (left < 0 ? 0 : left) : cut.blockTiles;
       TilePosition tile = tileAt(grid, start);
       for (int32_t t = 0; t < count; ++t, advance(tile, grid)) {
-        transformTile(task, x, prologue, dy, tile, cut.blockTiles, t, xTiles, dyTiles);
+        transformTile<Tiling>(task, x, prologue, dy, tile, cut.blockTiles, t, xTiles, dyTiles);
       }
-      for (int p = 0; p < kPositions; ++p) {
-        const float* xPanel = xTiles + p * task.x.positionStride;
-        float* panelSums = sums + p * positionStride;
+      for (const Product& product : kOrder<Tiling>.list) {
+        const bool first = product.first && start == firstTile;
+        const float* xPanel = xTiles + product.position * task.x.positionStride;
+        float* panelSums = sums + product.filter * filterStride;
         for (int32_t c = 0; c < countC; c += kPanel) {
-          const float* dyChunk = dyTiles + p * task.dy.positionStride;
+          const float* dyChunk = dyTiles + product.position * task.dy.positionStride;
           for (int32_t k = 0; k < countK; k += kChunk) {
             for (int32_t i = 0; i < kChunk; i += kTileChannels) {
-              accumulateTiles<kTileChannels>(dyChunk + i, xPanel, count, start == firstTile,
+              accumulateTiles<kTileChannels>(dyChunk + i, xPanel, count, first,
                                              panelSums + static_cast<int64_t>(k + i) * kPanel);
             }
             dyChunk += static_cast<int64_t>(cut.blockTiles) * kChunk;
@@ -171,14 +179,21 @@ void runWinogradWeight(const ConvShape& s, const float* x, const Prologue& prolo
       for (int half = 0; half < 2; ++half) {
         const int32_t c = panel * kPanel + half * kWidth;
         if (c >= s.C) break;
-        transformBack(workspace + panel * panelStride + static_cast<int64_t>(k) * kPanel +
-                          half * kWidth,
-                      cut.partials, partialStride, positionStride,
-                      s.C - c < kWidth ? s.C - c : kWidth, s.C,
-                      dweight + static_cast<int64_t>(k) * 9 * s.C + c);
+        transformBack<Tiling>(workspace + panel * panelStride + static_cast<int64_t>(k) * kPanel +
+                                  half * kWidth,
+                              cut.partials, partialStride, filterStride,
+                              s.C - c < kWidth ? s.C - c : kWidth, s.C,
+                              dweight + static_cast<int64_t>(k) * 9 * s.C + c);
       }
     }
   });
 }
+
+template void runWinogradWeight<Stride1>(const ConvShape&, const float*, const Prologue&,
+                                         const float*, float*, float*, const WinogradWeightCut&,
+                                         Pool*);
+template void runWinogradWeight<Stride2>(const ConvShape&, const float*, const Prologue&,
+                                         const float*, float*, float*, const WinogradWeightCut&,
+                                         Pool*);
 
 }  // namespace plusx::PLUSX_ISA

@@ -10,7 +10,7 @@ struct Block {
   int32_t first, count;  // tiles
   int32_t groups;        // of kTilePixels tiles
   int32_t chunks;        // of kChunk input channels
-  // Strides in floats between positions: a line is added so that 36 streams of stores do not fall
+  // Strides in floats between positions: a line is added so that the streams of stores do not fall
   // into one set of the cache.
   int64_t inputStride, productStride;
 };
@@ -29,25 +29,28 @@ Block blockAt(const WinogradPass& pass, int32_t tiles, int32_t index) {
 }
 
 // inputs(position, group, chunk, tile in group, 16) = Bᵀ d B of every tile of the block.
+template <typename Tiling>
 void transformInputs(const WinogradPass& pass, const TileGrid& grid, const Block& block,
                      float* inputs) {
   TilePosition tile = tileAt(grid, block.first);
   for (int32_t t = 0; t < block.count; ++t, advance(tile, grid)) {
     const float* image = pass.in + static_cast<int64_t>(tile.n) * pass.inH * pass.inW * pass.inC;
-    const int32_t top = tile.row * kTile - pass.padding, left = tile.column * kTile - pass.padding;
+    const int32_t top = tile.row * Tiling::kAdvance - pass.padding;
+    const int32_t left = tile.column * Tiling::kAdvance - pass.padding;
     float* to = inputs + static_cast<int64_t>(t / kTilePixels) * block.chunks * kTilePixels * kChunk +
                 t % kTilePixels * kChunk;
     for (int32_t c = 0; c < block.chunks * kChunk; c += kWidth) {
       float* chunk = to + static_cast<int64_t>(c / kChunk) * kTilePixels * kChunk + c % kChunk;
       const auto keep = PLUSX_LAMBDA(int i, int j, Vector value) {
-        store(chunk + (i * kInputTile + j) * block.inputStride, value);
+        store(chunk + (i * Tiling::kProducts + j) * block.inputStride, value);
       };
       if (c >= pass.inC) {
-        for (int p = 0; p < kPositions; ++p) store(chunk + p * block.inputStride, Vector{});
+        for (int p = 0; p < kPositions<Tiling>; ++p) store(chunk + p * block.inputStride, Vector{});
         continue;
       }
-      withTile<kInputTile>({image, pass.inH, pass.inW, pass.inC, top, left, c}, pass.prologue,
-                           PLUSX_LAMBDA(const auto& in) { transformInputTile(in, keep); });
+      withTile<Tiling::kInput, Tiling::kAdvance>(
+          {image, pass.inH, pass.inW, pass.inC, top, left, c}, pass.prologue,
+          PLUSX_LAMBDA(const auto& in) { transformInputTile<Tiling>(in, keep); });
     }
   }
 }
@@ -67,8 +70,10 @@ bool streams(const WinogradPass& pass) {
 }
 
 // y = Aᵀ m A of every tile for one vector of output channels.
+template <typename Tiling>
 void transformOutputs(const WinogradPass& pass, const TileGrid& grid, const Block& block,
                       const float* products, int32_t k, Deviations& deviations) {
+  constexpr int kTile = Tiling::kOutput;
   const int32_t channels = pass.outC - k < kWidth ? pass.outC - k : kWidth;
   const bool streaming = streams(pass);
   TilePosition tile = tileAt(grid, block.first);
@@ -77,8 +82,10 @@ void transformOutputs(const WinogradPass& pass, const TileGrid& grid, const Bloc
   for (int32_t t = 0; t < block.count; ++t, advance(tile, grid)) {
     Vector y[kTile * kTile];
     const float* from = products + static_cast<int64_t>(t) * kPanel;
-    transformOutputTile(
-        PLUSX_LAMBDA(int i, int j) { return load(from + (i * kInputTile + j) * block.productStride); },
+    transformOutputTile<Tiling>(
+        PLUSX_LAMBDA(int i, int j) {
+          return load(from + (i * Tiling::kProducts + j) * block.productStride);
+        },
         PLUSX_LAMBDA(int i, int j, Vector value) { y[i * kTile + j] = value; });
 
     const int32_t oh = tile.row * kTile, ow = tile.column * kTile;
@@ -101,9 +108,9 @@ void transformOutputs(const WinogradPass& pass, const TileGrid& grid, const Bloc
       squares += deviation * deviation;
     };
     if (rows == kTile && columns == kTile) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (int i = 0; i < kTile; ++i) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int j = 0; j < kTile; ++j) keep(i, j);
       }
     } else {
@@ -131,8 +138,9 @@ void storeDeviations(const WinogradPass& pass, int32_t index, int32_t k, const D
 
 }  // namespace
 
+template <typename Tiling>
 void runWinograd(const WinogradPass& pass, Pool* pool) {
-  const TileGrid grid = {pass.N, (pass.outH + kTile - 1) / kTile, (pass.outW + kTile - 1) / kTile};
+  const TileGrid grid = gridOf<Tiling>(pass.N, pass.outH, pass.outW);
   const int32_t tiles = grid.count();
   const int32_t blocks = (tiles + pass.blockTiles - 1) / pass.blockTiles;
   const int32_t panels = (pass.outC + kPanel - 1) / kPanel;
@@ -142,23 +150,24 @@ void runWinograd(const WinogradPass& pass, Pool* pool) {
     const int32_t index = task / pass.channelSplits;
     const Block block = blockAt(pass, tiles, index);
     float* inputs = reinterpret_cast<float*>(scratch);
-    float* products = inputs + kPositions * block.inputStride;
-    const int64_t bytes = sizeof(float) * kPositions * (block.inputStride + block.productStride);
+    float* products = inputs + kPositions<Tiling> * block.inputStride;
+    const int64_t bytes =
+        sizeof(float) * kPositions<Tiling> * (block.inputStride + block.productStride);
     if (bytes > static_cast<int64_t>(kThreadScratchBytes)) __builtin_trap();
 
-    transformInputs(pass, grid, block, inputs);
+    transformInputs<Tiling>(pass, grid, block, inputs);
     const int32_t reduction = block.chunks * kChunk;
     const int32_t firstPanel = task % pass.channelSplits * perSplit;
     const int32_t endPanel = firstPanel + perSplit < panels ? firstPanel + perSplit : panels;
     for (int32_t panel = firstPanel; panel < endPanel; ++panel) {
-      const float* weights =
-          pass.weights + static_cast<int64_t>(panel) * kPositions * reduction * kPanel;
-      for (int p = 0; p < kPositions; ++p, weights += reduction * kPanel) {
-        const float* tile = inputs + p * block.inputStride;
-        float* to = products + p * block.productStride;
+      const int64_t filterStride = static_cast<int64_t>(reduction) * kPanel;
+      const float* weights = pass.weights + panel * kFilters * kFilters * filterStride;
+      for (const Product& product : kOrder<Tiling>.list) {
+        const float* tile = inputs + product.position * block.inputStride;
+        float* to = products + product.position * block.productStride;
         for (int32_t g = 0; g < block.groups; ++g) {
           const int32_t left = block.count - g * kTilePixels;
-          multiplyRows(left, tile, weights, reduction, to);
+          multiplyRows(left, tile, weights + product.filter * filterStride, reduction, to);
           tile += reduction * kTilePixels;
           to += kTilePixels * kPanel;
         }
@@ -167,11 +176,15 @@ void runWinograd(const WinogradPass& pass, Pool* pool) {
         const int32_t k = panel * kPanel + half * kWidth;
         if (k >= pass.outC) break;
         Deviations deviations;
-        transformOutputs(pass, grid, block, products + half * kWidth, k, deviations);
+        transformOutputs<Tiling>(pass, grid, block, products + half * kWidth, k, deviations);
         if (pass.statistics) storeDeviations(pass, index, k, deviations);
       }
     }
   });
 }
+
+template void runWinograd<Stride1>(const WinogradPass&, Pool*);
+template void runWinograd<Stride2>(const WinogradPass&, Pool*);
+template void runWinograd<Stride2Backward>(const WinogradPass&, Pool*);
 
 }  // namespace plusx::PLUSX_ISA

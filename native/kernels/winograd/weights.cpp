@@ -6,15 +6,16 @@ namespace plusx::PLUSX_ISA {
 namespace {
 
 // packed(position, reduced, lane) of one vector of output channels; `g` is its 3×3 filter.
+template <typename Tiling>
 PLUSX_INLINE void packFilter(const Vector* g, int64_t positionStride, float* packed) {
-  transformFilter(PLUSX_LAMBDA(int i, int j) { return g[i * 3 + j]; },
+  transformFilter<Tiling>(PLUSX_LAMBDA(int i, int j) { return g[i * 3 + j]; },
                   PLUSX_LAMBDA(int i, int j, Vector value) {
-                    store(packed + (i * kInputTile + j) * positionStride, value);
+                    store(packed + (i * kFilters + j) * positionStride, value);
                   });
 }
 
 // filter(output lane, reduced, taps) is a function of the pass; the rest is the same.
-template <typename Filter>
+template <typename Tiling, typename Filter>
 void packPanels(int32_t outputs, int32_t reduced, float* packed, Pool* pool, const Filter& filter) {
   const int32_t panels = (outputs + kPanel - 1) / kPanel;
   const int32_t padded = (reduced + kChunk - 1) / kChunk * kChunk;
@@ -22,13 +23,13 @@ void packPanels(int32_t outputs, int32_t reduced, float* packed, Pool* pool, con
   const int64_t positionStride = static_cast<int64_t>(padded) * kPanel;
   parallelFor(pool, panels * chunks, [&](int32_t task, char*) {
     const int32_t panel = task / chunks, first = task % chunks * kChunk;
-    float* to = packed + panel * kPositions * positionStride;
+    float* to = packed + panel * kFilters * kFilters * positionStride;
     for (int32_t i = first; i < first + kChunk; ++i) {
       for (int half = 0; half < 2; ++half) {
         const int32_t output = panel * kPanel + half * kWidth;
         Vector g[9] = {};
         if (i < reduced && output < outputs) filter(output, i, g);
-        packFilter(g, positionStride, to + static_cast<int64_t>(i) * kPanel + half * kWidth);
+        packFilter<Tiling>(g, positionStride, to + static_cast<int64_t>(i) * kPanel + half * kWidth);
       }
     }
   });
@@ -36,8 +37,9 @@ void packPanels(int32_t outputs, int32_t reduced, float* packed, Pool* pool, con
 
 }  // namespace
 
+template <typename Tiling>
 void packWinogradForward(const float* weight, int32_t K, int32_t C, float* packed, Pool* pool) {
-  packPanels(K, C, packed, pool, [&](int32_t k, int32_t c, Vector* g) {
+  packPanels<Tiling>(K, C, packed, pool, [&](int32_t k, int32_t c, Vector* g) {
     const int32_t lanes = K - k < kWidth ? K - k : kWidth;
     float lines[9][kWidth] = {};
     for (int32_t lane = 0; lane < lanes; ++lane) {
@@ -48,8 +50,9 @@ void packWinogradForward(const float* weight, int32_t K, int32_t C, float* packe
   });
 }
 
+template <typename Tiling>
 void packWinogradBackward(const float* weight, int32_t K, int32_t C, float* packed, Pool* pool) {
-  packPanels(C, K, packed, pool, [&](int32_t c, int32_t k, Vector* g) {
+  packPanels<Tiling>(C, K, packed, pool, [&](int32_t c, int32_t k, Vector* g) {
     const int32_t lanes = C - c < kWidth ? C - c : kWidth;
     for (int tap = 0; tap < 9; ++tap) {
       const float* from = weight + (static_cast<int64_t>(k) * 9 + 8 - tap) * C + c;
@@ -57,5 +60,10 @@ void packWinogradBackward(const float* weight, int32_t K, int32_t C, float* pack
     }
   });
 }
+
+template void packWinogradForward<Stride1>(const float*, int32_t, int32_t, float*, Pool*);
+template void packWinogradForward<Stride2>(const float*, int32_t, int32_t, float*, Pool*);
+template void packWinogradBackward<Stride1>(const float*, int32_t, int32_t, float*, Pool*);
+template void packWinogradBackward<Stride2Backward>(const float*, int32_t, int32_t, float*, Pool*);
 
 }  // namespace plusx::PLUSX_ISA

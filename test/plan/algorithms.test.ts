@@ -1,0 +1,52 @@
+/** Which algorithm a convolution gets: fixed by its shape, so that it can be told in advance. */
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { kernelCapabilities } from '../../src/backend/program.js';
+import {
+  chooseConvAlgorithm,
+  winogradTiles,
+  type ConvPass,
+  type ConvSizes,
+} from '../../src/plan/algorithms.js';
+
+const passes: readonly ConvPass[] = ['conv2d', 'conv2dBackwardInput', 'conv2dBackwardWeight'];
+
+/** A 3×3 convolution of square images. */
+function sizesOf(N: number, H: number, C: number, K: number, stride: number, padding = 1) {
+  const OH = Math.floor((H + 2 * padding - 3) / stride) + 1;
+  return { N, H, W: H, C, K, R: 3, S: 3, OH, OW: OH, stride, padding, groups: 1 };
+}
+
+const chosen = (sizes: ConvSizes) =>
+  passes.map((pass) => chooseConvAlgorithm(pass, sizes, kernelCapabilities).algorithm);
+
+test("the article's 3×3 layers are filtered with the fewest multiplications, at either stride", () => {
+  for (const stride of [1, 2]) {
+    for (const [H, C] of [
+      [224, 64],
+      [112, 128],
+      [56, 256],
+    ] as const) {
+      assert.deepEqual(
+        new Set(chosen(sizesOf(8, H, C, C * stride, stride))),
+        new Set(['winograd']),
+      );
+    }
+  }
+});
+
+test('few tiles do not pay for transformed weights, nor few channels for transformed tiles', () => {
+  assert.deepEqual(new Set(chosen(sizesOf(1, 14, 256, 512, 2))), new Set(['gemm']));
+  assert.deepEqual(new Set(chosen(sizesOf(32, 224, 3, 16, 2))), new Set(['gemm']));
+});
+
+test('of stride 2, only padding 1 is taken apart', () => {
+  assert.deepEqual(new Set(chosen(sizesOf(8, 56, 256, 512, 2, 0))), new Set(['gemm']));
+});
+
+test('a tile is 4×4 outputs; backwards over stride 2 it is 8×8, the inputs that they come from', () => {
+  const tiles = (sizes: ConvSizes) => passes.map((pass) => winogradTiles(pass, sizes));
+  assert.deepEqual(tiles(sizesOf(1, 16, 1, 1, 1)), [16, 16, 16]);
+  assert.deepEqual(tiles(sizesOf(1, 16, 1, 1, 2)), [4, 4, 4]);
+  assert.deepEqual(tiles(sizesOf(1, 17, 1, 1, 2)), [9, 9, 9]);
+});
