@@ -20,7 +20,8 @@ export interface ConvSizes {
   readonly padding: number;
 }
 
-export type ConvPass = 'conv2d' | 'conv2dBackwardInput' | 'conv2dBackwardWeight';
+export type ConvPass =
+  'conv2d' | 'conv2dInference' | 'conv2dBackwardInput' | 'conv2dBackwardWeight';
 
 export interface ConvChoice {
   readonly algorithm: ConvAlgorithm;
@@ -71,11 +72,22 @@ const algorithms: Readonly<Record<ConvAlgorithm, Algorithm>> = {
 // Implicit matrix product ----------------------------------------------------------------------
 
 function gemmCut(pass: ConvPass, sizes: ConvSizes): ConvCut {
-  return pass === 'conv2dBackwardWeight' ? { ...uncut, partials: weightPartials(sizes) } : uncut;
+  if (pass === 'conv2dBackwardWeight') return { ...uncut, partials: weightPartials(sizes) };
+  if (pass !== 'conv2dInference') return uncut;
+  // Small images have few blocks of 112 pixels: output channels are cut too, down to 64.
+  const blocks = Math.ceil((sizes.N * sizes.OH * sizes.OW) / 112);
+  return { ...uncut, splits: splitsOf(blocks, Math.floor(sizes.K / 64)) };
+}
+
+/** Among how many tasks a block's output channels are shared so that all threads have work. */
+function splitsOf(blocks: number, most: number): number {
+  return Math.max(1, Math.min(Math.ceil(16 / blocks), most));
 }
 
 function gemmBytes(pass: ConvPass, { C, K, R, S }: ConvSizes, cut: ConvCut): number {
   switch (pass) {
+    case 'conv2dInference':
+      return 0;
     case 'conv2d':
       return packedWeightBytes(K, C, R * S);
     case 'conv2dBackwardInput':
@@ -104,6 +116,8 @@ function weightPartials({ N, OH, OW, K, R, S, C }: ConvSizes): number {
 const positions = 36;
 /** What a thread's own scratch memory holds, in floats (`kThreadScratchBytes`), less the margins. */
 const scratchFloats = 2 ** 21 - 4096;
+/** Input channels whose weights a task transforms at a time (`kStagedChannels`). */
+const stagedChannels = 64;
 /** Tiles whose transforms share the second-level cache with a panel of weights. */
 const passTiles = 28;
 const weightTiles = 48;
@@ -133,18 +147,24 @@ function winogradCut(pass: ConvPass, sizes: ConvSizes): ConvCut {
     const partials = Math.max(1, Math.min(Math.ceil(8 / tasks), Math.floor(tiles / weightTiles)));
     return { partials, blockTiles: Math.min(weightTiles, fit), blockChannels, splits: 1 };
   }
-  const [inputs, outputs] = pass === 'conv2d' ? [C, K] : [K, C];
-  const fit = Math.floor(scratchFloats / (positions * (roundUp(inputs, 16) + 32)) / 14) * 14;
+  const [inputs, outputs] = pass === 'conv2dBackwardInput' ? [K, C] : [C, K];
+  const weights = pass === 'conv2dInference' ? positions * stagedChannels * 32 : 0;
+  const floats = scratchFloats - weights;
+  const fit = Math.floor(floats / (positions * (roundUp(inputs, 16) + 32)) / 14) * 14;
   const blockTiles = Math.min(passTiles, fit, roundUp(tiles, 14));
   // Blocks that are too few to share are cut by output channels too, down to 128: each part
   // transforms the inputs anew.
   const blocks = Math.ceil(tiles / blockTiles);
-  const splits = Math.max(1, Math.min(Math.ceil(16 / blocks), Math.floor(outputs / 128)));
+  const splits = splitsOf(blocks, Math.floor(outputs / 128));
   return { partials: 1, blockTiles, blockChannels: 0, splits };
 }
 
-function winogradBytes(pass: ConvPass, { C, K }: ConvSizes, cut: ConvCut): number {
-  const [inputs, outputs] = pass === 'conv2d' ? [C, K] : [K, C];
+function winogradBytes(pass: ConvPass, sizes: ConvSizes, cut: ConvCut): number {
+  const { C, K } = sizes;
+  const [inputs, outputs] = pass === 'conv2dBackwardInput' ? [K, C] : [C, K];
+  // Few blocks transform the packed weights as they need them: transformed, they are four times as
+  // large, and to fetch them would take longer.
+  if (pass === 'conv2dInference' && winogradBlocks(pass, sizes, cut) <= 2) return 0;
   if (pass === 'conv2dBackwardWeight') {
     return cut.partials * positions * roundUp(C, 32) * roundUp(K, 16) * 4;
   }
@@ -153,15 +173,25 @@ function winogradBytes(pass: ConvPass, { C, K }: ConvSizes, cut: ConvCut): numbe
 
 /** Partial statistics that a convolution's epilogue leaves: one for each block of tiles. */
 export function statisticsBlocks(sizes: ConvSizes, { blockTiles }: ConvCut): number {
-  return blockTiles > 0 ? Math.ceil(winogradTiles('conv2d', sizes) / blockTiles) : 1;
+  return blockTiles > 0 ? winogradBlocks('conv2d', sizes, { blockTiles }) : 1;
+}
+
+function winogradBlocks(
+  pass: ConvPass,
+  sizes: ConvSizes,
+  { blockTiles }: Pick<ConvCut, 'blockTiles'>,
+): number {
+  return Math.ceil(winogradTiles(pass, sizes) / blockTiles);
 }
 
 // Costs, in multiply-adds of one core at its best. Measured with AVX-512: a tile's transforms take
-// 10 ns a channel, a weight's 57 ns forward and 19 ns backward, at 50·10⁹ multiply-adds a second.
+// 10 ns a channel, a weight's 57 ns forward, 2 ns packed and 19 ns backward, at 50·10⁹ multiply-adds
+// a second.
 
 const perTileChannel = 500;
 const perWeight: Readonly<Record<ConvPass, number>> = {
   conv2d: 2800,
+  conv2dInference: 100,
   conv2dBackwardInput: 1000,
   conv2dBackwardWeight: 500,
 };

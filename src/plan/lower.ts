@@ -2,7 +2,7 @@
  * From ops to steps: one row an op, exhaustive, so that a new op without a step does not compile.
  */
 import type { Slot, Step } from './plan.js';
-import type { ConvChoice } from './algorithms.js';
+import type { ConvChoice, ConvPass } from './algorithms.js';
 import type { OpAttributes, OpName } from '../ops/table.js';
 
 /** What a row sees: where the node's tensors lie, and what was decided about it. */
@@ -41,6 +41,22 @@ export const lowerTable: { readonly [Op in LoweredOp]: Lower<Op> } = {
     y: context.outputs[0]!,
     ...prologue(context),
     statistics: context.outputs[1] ?? null,
+    ...convolution(context),
+  }),
+  packWeight: ({ inputs: [weight, scale], outputs: [packed] }) => ({
+    kind: 'packWeight',
+    weight: weight!,
+    scale: scale ?? null,
+    packed: packed!,
+  }),
+  conv2dInference: (context) => ({
+    kind: 'conv2dInference',
+    x: context.inputs[0]!,
+    weight: context.inputs[1]!,
+    shift: context.inputs[2]!,
+    residual: context.inputs[3] ?? null,
+    y: context.outputs[0]!,
+    relu: context.attributes.relu,
     ...convolution(context),
   }),
   conv2dBackwardInput: (context) => ({
@@ -212,9 +228,7 @@ function prologue({ inputs: [, , scale, shift] }: { readonly inputs: readonly Sl
   return { scale: scale ?? null, shift: shift ?? null };
 }
 
-function convolution<Op extends 'conv2d' | 'conv2dBackwardInput' | 'conv2dBackwardWeight'>(
-  context: LowerContext<Op>,
-) {
+function convolution<Op extends ConvPass>(context: LowerContext<Op>) {
   if (!context.choice) throw new Error('internal: a convolution was lowered without an algorithm');
   return {
     stride: context.attributes.stride,

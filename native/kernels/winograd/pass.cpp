@@ -66,7 +66,9 @@ bool streams(const WinogradPass& pass) {
   return pass.outC % kWidth == 0 && bytes > kCacheBytes;
 }
 
-// y = Aᵀ m A of every tile for one vector of output channels.
+// y = Aᵀ m A of every tile for one vector of output channels: stored with its statistics, or, where
+// Inference, behind the epilogue.
+template <bool Inference>
 void transformOutputs(const WinogradPass& pass, const TileGrid& grid, const Block& block,
                       const float* products, int32_t k, Deviations& deviations) {
   const int32_t channels = pass.outC - k < kWidth ? pass.outC - k : kWidth;
@@ -90,15 +92,22 @@ void transformOutputs(const WinogradPass& pass, const TileGrid& grid, const Bloc
     total += rows * columns;
     const int64_t row = static_cast<int64_t>(pass.outW) * pass.outC;
     const auto keep = PLUSX_LAMBDA(int i, int j) {
-      const Vector value = y[i * kTile + j], deviation = value - pivot;
+      Vector value = y[i * kTile + j];
       float* pixel = to + i * row + static_cast<int64_t>(j) * pass.outC;
+      if constexpr (Inference) {
+        const Epilogue& epilogue = pass.epilogue;
+        const float* residual = epilogue.residual ? epilogue.residual + (pixel - pass.out) : nullptr;
+        value = epilogueOf(value, epilogue.shift + k, residual, epilogue.relu, channels);
+      } else {
+        const Vector deviation = value - pivot;
+        sum += deviation;
+        squares += deviation * deviation;
+      }
       if (streaming) {
         storeStreaming(pixel, value);
       } else {
         storeLanes(pixel, value, channels);
       }
-      sum += deviation;
-      squares += deviation * deviation;
     };
     if (rows == kTile && columns == kTile) {
 #pragma GCC unroll 4
@@ -129,6 +138,46 @@ void storeDeviations(const WinogradPass& pass, int32_t index, int32_t k, const D
   }
 }
 
+// products(position, tile, lane) = inputs · weights, a panel's, over `channels` input channels from
+// `first` on.
+template <bool Accumulate>
+void multiplyPositions(const Block& block, const float* inputs, int32_t first, int32_t channels,
+                       const float* weights, int64_t weightStride, float* products) {
+  const int64_t groupFloats = static_cast<int64_t>(block.chunks) * kChunk * kTilePixels;
+  for (int p = 0; p < kPositions; ++p, weights += weightStride) {
+    const float* tile = inputs + p * block.inputStride + static_cast<int64_t>(first) * kTilePixels;
+    float* to = products + p * block.productStride;
+    for (int32_t g = 0; g < block.groups; ++g) {
+      const int32_t left = block.count - g * kTilePixels;
+      multiplyRows<Accumulate>(left, tile, weights, channels, to);
+      tile += groupFloats;
+      to += kTilePixels * kPanel;
+    }
+  }
+}
+
+// A line between positions, as for the inputs.
+constexpr int64_t kStagedStride = kStagedChannels * kPanel + kChunk;
+
+void multiplyPanel(const WinogradPass& pass, const Block& block, int32_t panel, const float* inputs,
+                   float* staged, float* products) {
+  const int32_t reduction = block.chunks * kChunk;
+  if (pass.weights) {
+    const int64_t stride = static_cast<int64_t>(reduction) * kPanel;
+    const float* weights = pass.weights + panel * kPositions * stride;
+    return multiplyPositions<false>(block, inputs, 0, reduction, weights, stride, products);
+  }
+  for (int32_t c = 0; c < reduction; c += kStagedChannels) {
+    const int32_t count = reduction - c < kStagedChannels ? reduction - c : kStagedChannels;
+    transformPackedPanel(pass.packed, pass.inC, panel, c, count, kStagedStride, staged);
+    if (c == 0) {
+      multiplyPositions<false>(block, inputs, c, count, staged, kStagedStride, products);
+    } else {
+      multiplyPositions<true>(block, inputs, c, count, staged, kStagedStride, products);
+    }
+  }
+}
+
 }  // namespace
 
 void runWinograd(const WinogradPass& pass, Pool* pool) {
@@ -143,31 +192,27 @@ void runWinograd(const WinogradPass& pass, Pool* pool) {
     const Block block = blockAt(pass, tiles, index);
     float* inputs = reinterpret_cast<float*>(scratch);
     float* products = inputs + kPositions * block.inputStride;
-    const int64_t bytes = sizeof(float) * kPositions * (block.inputStride + block.productStride);
+    float* staged = products + kPositions * block.productStride;
+    const int64_t stagedStride = pass.weights ? 0 : kStagedStride;
+    const int64_t bytes =
+        sizeof(float) * kPositions * (block.inputStride + block.productStride + stagedStride);
     if (bytes > static_cast<int64_t>(kThreadScratchBytes)) __builtin_trap();
 
     transformInputs(pass, grid, block, inputs);
-    const int32_t reduction = block.chunks * kChunk;
     const int32_t firstPanel = task % pass.channelSplits * perSplit;
     const int32_t endPanel = firstPanel + perSplit < panels ? firstPanel + perSplit : panels;
     for (int32_t panel = firstPanel; panel < endPanel; ++panel) {
-      const float* weights =
-          pass.weights + static_cast<int64_t>(panel) * kPositions * reduction * kPanel;
-      for (int p = 0; p < kPositions; ++p, weights += reduction * kPanel) {
-        const float* tile = inputs + p * block.inputStride;
-        float* to = products + p * block.productStride;
-        for (int32_t g = 0; g < block.groups; ++g) {
-          const int32_t left = block.count - g * kTilePixels;
-          multiplyRows(left, tile, weights, reduction, to);
-          tile += reduction * kTilePixels;
-          to += kTilePixels * kPanel;
-        }
-      }
+      multiplyPanel(pass, block, panel, inputs, staged, products);
       for (int half = 0; half < 2; ++half) {
         const int32_t k = panel * kPanel + half * kWidth;
         if (k >= pass.outC) break;
         Deviations deviations;
-        transformOutputs(pass, grid, block, products + half * kWidth, k, deviations);
+        const float* from = products + half * kWidth;
+        if (pass.epilogue.shift) {
+          transformOutputs<true>(pass, grid, block, from, k, deviations);
+        } else {
+          transformOutputs<false>(pass, grid, block, from, k, deviations);
+        }
         if (pass.statistics) storeDeviations(pass, index, k, deviations);
       }
     }

@@ -1,4 +1,5 @@
 // The weights in the Winograd domain, in panels of output channels as the matrix product reads them.
+#include "kernels/conv/gather.h"
 #include "winograd.h"
 
 namespace plusx::PLUSX_ISA {
@@ -45,6 +46,35 @@ void packWinogradForward(const float* weight, int32_t K, int32_t C, float* packe
       for (int tap = 0; tap < 9; ++tap) lines[tap][lane] = from[static_cast<int64_t>(tap) * C];
     }
     for (int tap = 0; tap < 9; ++tap) g[tap] = load(lines[tap]);
+  });
+}
+
+// A function of its own, so that whoever calls it gets the same bits.
+__attribute__((noinline)) void transformPackedPanel(const float* packed, int32_t C, int32_t panel,
+                                                    int32_t first, int32_t count,
+                                                    int64_t positionStride, float* weights) {
+  const int64_t tapStride = static_cast<int64_t>(C) * kPanel;
+  const float* from = packed + panel * int64_t{reductionLength(9, C)} * kPanel + first * kPanel;
+  for (int32_t i = 0; i < count; ++i, from += kPanel, weights += kPanel) {
+    for (int half = 0; half < kPanel; half += kWidth) {
+      Vector g[9] = {};
+      if (first + i < C) {
+#pragma GCC unroll 9
+        for (int tap = 0; tap < 9; ++tap) g[tap] = load(from + tap * tapStride + half);
+      }
+      packFilter(g, positionStride, weights + half);
+    }
+  }
+}
+
+void transformPackedWeights(const float* packed, int32_t K, int32_t C, float* weights, Pool* pool) {
+  const int32_t panels = (K + kPanel - 1) / kPanel;
+  const int32_t chunks = (C + kChunk - 1) / kChunk;
+  const int64_t positionStride = static_cast<int64_t>(chunks) * kChunk * kPanel;
+  parallelFor(pool, panels * chunks, [&](int32_t task, char*) {
+    const int32_t panel = task / chunks, first = task % chunks * kChunk;
+    transformPackedPanel(packed, C, panel, first, kChunk, positionStride,
+                         weights + panel * kPositions * positionStride + first * kPanel);
   });
 }
 

@@ -20,6 +20,9 @@ namespace plusx::PLUSX_ISA {
 constexpr int kTile = 4;        // outputs of a tile along one axis
 constexpr int kInputTile = 6;   // inputs of a tile along one axis
 constexpr int kPositions = 36;  // kInputTile²
+// Input channels whose weights a task transforms at a time (`stagedChannels` of algorithms.ts): with
+// the inputs they fill the second-level cache.
+constexpr int kStagedChannels = 64;
 
 // The points ±kA, ±kB, and what the transforms need of them.
 constexpr float kA = 0.75f, kB = 1.5f;
@@ -190,12 +193,20 @@ struct WinogradPass {
   float* statistics;
   // Tiles a task, and in how many tasks the output channels of a block are cut.
   int32_t blockTiles, channelSplits;
+  // As packWeight leaves them; where `weights` is null, a task transforms those that it needs.
+  const float* packed = nullptr;
+  Epilogue epilogue = {};
 };
 
 void runWinograd(const WinogradPass& pass, Pool* pool);
 
 // weight (K,3,3,C) → G g Gᵀ for forward, reduced over C.
 void packWinogradForward(const float* weight, int32_t K, int32_t C, float* packed, Pool* pool);
+// The same from weights that packWeight has packed.
+void transformPackedWeights(const float* packed, int32_t K, int32_t C, float* weights, Pool* pool);
+// Of one panel, channels first .. first + count; `positionStride` floats lie between positions.
+void transformPackedPanel(const float* packed, int32_t C, int32_t panel, int32_t first,
+                          int32_t count, int64_t positionStride, float* weights);
 // The same turned by 180°, reduced over K.
 void packWinogradBackward(const float* weight, int32_t K, int32_t C, float* packed, Pool* pool);
 

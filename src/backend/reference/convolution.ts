@@ -16,7 +16,7 @@ interface Sizes {
   readonly OW: number;
 }
 
-/** x (N,H,W,C), y (N,OH,OW,K) and weight (K,R,S,C), or their gradients. */
+/** x (N,H,W,C), y (N,OH,OW,K) and weight (K,R,S,C), packed or not, or their gradients. */
 function sizesOf(x: Slot, y: Slot, weight: Slot): Sizes {
   const [N, H, W, C] = x.shape as [number, number, number, number];
   const [, OH, OW, K] = y.shape as [number, number, number, number];
@@ -65,26 +65,63 @@ function activated(
   });
 }
 
+/** Σ x(…) weight(k, …), in the order of y. */
+function convolve(
+  sizes: Sizes,
+  window: { readonly stride: number; readonly padding: number },
+  x: Float32Array,
+  weight: Float32Array,
+): Float64Array {
+  const { N, C, K, R, S, OH, OW } = sizes;
+  const sums = new Float64Array(N * OH * OW * K);
+  eachTap(sizes, window, (pixel, out, tap) => {
+    for (let k = 0; k < K; k++) {
+      const filter = (k * R * S + tap) * C;
+      let sum = 0;
+      for (let c = 0; c < C; c++) sum += x[pixel + c]! * weight[filter + c]!;
+      sums[out + k]! += sum;
+    }
+  });
+  return sums;
+}
+
 export const convolutionSteps: StepTable<
-  'conv2d' | 'conv2dBackwardInput' | 'conv2dBackwardWeight' | 'matmul'
+  | 'conv2d'
+  | 'packWeight'
+  | 'conv2dInference'
+  | 'conv2dBackwardInput'
+  | 'conv2dBackwardWeight'
+  | 'matmul'
 > = {
   conv2d(step, arena) {
-    const sizes = sizesOf(step.x, step.y, step.weight);
-    const { C, K, R, S } = sizes;
     const x = activated(step, arena);
-    const weight = arena.f32(step.weight);
     const y = arena.f32(step.y);
-    const sums = new Float64Array(y.length);
-    eachTap(sizes, step, (pixel, out, tap) => {
-      for (let k = 0; k < K; k++) {
-        const filter = (k * R * S + tap) * C;
-        let sum = 0;
-        for (let c = 0; c < C; c++) sum += x[pixel + c]! * weight[filter + c]!;
-        sums[out + k]! += sum;
-      }
-    });
-    y.set(sums);
+    y.set(convolve(sizesOf(step.x, step.y, step.weight), step, x, arena.f32(step.weight)));
     if (step.statistics) writeStatistics(y, step.statistics, arena);
+  },
+
+  // Here a packed weight keeps its order, at the start of its slot.
+  packWeight(step, arena) {
+    const [weight, packed] = [arena.f32(step.weight), arena.f32(step.packed)];
+    const scale = step.scale && arena.f32(step.scale);
+    const perOutput = weight.length / step.weight.shape[0]!;
+    packed.set(weight.map((value, i) => value * (scale?.[Math.floor(i / perOutput)] ?? 1)));
+  },
+
+  conv2dInference(step, arena) {
+    const sums = convolve(
+      sizesOf(step.x, step.y, step.weight),
+      step,
+      arena.f32(step.x),
+      arena.f32(step.weight),
+    );
+    const [shift, y] = [arena.f32(step.shift), arena.f32(step.y)];
+    const residual = step.residual && arena.f32(step.residual);
+    const K = shift.length;
+    sums.forEach((sum, i) => {
+      const value = sum + shift[i % K]! + (residual?.[i] ?? 0);
+      y[i] = step.relu && value <= 0 ? 0 : value;
+    });
   },
 
   conv2dBackwardInput(step, arena) {
