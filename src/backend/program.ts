@@ -37,9 +37,9 @@ const rows: { readonly [Kind in StepKind]: (step: StepOf<Kind>) => readonly Argu
     step.statistics,
     ...convolution(step.x, step.y, step.weight, step),
   ],
-  packWeight: ({ weight, scale, packed }) => {
+  packWeight: ({ weight, scale, packed, transformed }) => {
     const [K, R, S, C] = weight.shape as [number, number, number, number];
-    return [weight, scale, packed, K, R * S, C];
+    return [weight, scale, packed, Number(transformed), K, R * S, C];
   },
   conv2dInference: (step) => [
     step.x,
@@ -47,7 +47,7 @@ const rows: { readonly [Kind in StepKind]: (step: StepOf<Kind>) => readonly Argu
     step.shift,
     step.residual,
     step.y,
-    step.workspace,
+    Number(step.transformed),
     Number(step.relu),
     ...convolution(step.x, step.y, step.weight, step),
   ],

@@ -12,19 +12,26 @@ import { at, f32, imageSizes, windowPositions, type OpRule } from './op.js';
 
 const onlyPlanned = { none: 'the planner makes it, in evaluation' } as const;
 
-/** Of a weight (K,R,S,C) as the kernels read it: output channels in panels of 32, C in 16s. */
-export function packedShape([K, R, S, C]: readonly number[]): number[] {
+/** `transformed`: for Winograd's algorithm, 36 values for nine. */
+export type PackWeightAttributes = { readonly transformed: boolean };
+
+/**
+ * Of a weight (K,R,S,C) as the kernels read it: output channels in panels of 32, C in 16s, four times
+ * as many where it is transformed.
+ */
+export function packedShape([K, R, S, C]: readonly number[], transformed: boolean): number[] {
   const upTo = (multiple: number, size: number) => Math.ceil(size / multiple) * multiple;
-  return [upTo(32, K!), R!, S!, upTo(16, C!)];
+  return [upTo(32, K!), R!, S!, upTo(16, C!) * (transformed ? 4 : 1)];
 }
 
 /** Inputs: weight (K,R,S,C) [, scale (K)]. Output: weight·scale, packed as the backend reads it. */
-export const packWeight: OpRule<Record<never, never>> = {
-  infer: ([weight]) => [f32(...packedShape(weight!.shape))],
+export const packWeight: OpRule<PackWeightAttributes> = {
+  infer: ([weight], { transformed }) => [f32(...packedShape(weight!.shape, transformed))],
   vjp: onlyPlanned,
 };
 
-export type Conv2dInferenceAttributes = Conv2dAttributes & { readonly relu: boolean };
+export type Conv2dInferenceAttributes = Conv2dAttributes &
+  PackWeightAttributes & { readonly relu: boolean };
 
 /** Inputs: x (N,H,W,C), packed weight, shift (K) [, residual (N,OH,OW,K)]. */
 export const conv2dInference: OpRule<Conv2dInferenceAttributes> = {

@@ -23,7 +23,7 @@ type None = Record<never, never>;
 export interface OpAttributes {
   normalizeImage: NormalizeImageAttributes;
   conv2d: conv.Conv2dForwardAttributes;
-  packWeight: None;
+  packWeight: inference.PackWeightAttributes;
   conv2dInference: inference.Conv2dInferenceAttributes;
   conv2dBackwardInput: conv.Conv2dBackwardInputAttributes;
   conv2dBackwardWeight: conv.Conv2dBackwardWeightAttributes;

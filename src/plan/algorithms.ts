@@ -151,7 +151,10 @@ function winogradCut(pass: ConvPass, sizes: ConvSizes): ConvCut {
   const weights = pass === 'conv2dInference' ? positions * stagedChannels * 32 : 0;
   const floats = scratchFloats - weights;
   const fit = Math.floor(floats / (positions * (roundUp(inputs, 16) + 32)) / 14) * 14;
-  const blockTiles = Math.min(passTiles, fit, roundUp(tiles, 14));
+  // One image has few tiles: smaller blocks share them evenly where no weights are transformed.
+  const few = tiles < 8 * passTiles && transformsOnce(sizes);
+  const most = pass === 'conv2dInference' && few ? passTiles / 2 : passTiles;
+  const blockTiles = Math.min(most, fit, roundUp(tiles, 14));
   // Blocks that are too few to share are cut by output channels too, down to 128: each part
   // transforms the inputs anew.
   const blocks = Math.ceil(tiles / blockTiles);
@@ -159,12 +162,9 @@ function winogradCut(pass: ConvPass, sizes: ConvSizes): ConvCut {
   return { partials: 1, blockTiles, blockChannels: 0, splits };
 }
 
-function winogradBytes(pass: ConvPass, sizes: ConvSizes, cut: ConvCut): number {
-  const { C, K } = sizes;
+function winogradBytes(pass: ConvPass, { C, K }: ConvSizes, cut: ConvCut): number {
   const [inputs, outputs] = pass === 'conv2dBackwardInput' ? [K, C] : [C, K];
-  // Few blocks transform the packed weights as they need them: transformed, they are four times as
-  // large, and to fetch them would take longer.
-  if (pass === 'conv2dInference' && winogradBlocks(pass, sizes, cut) <= 2) return 0;
+  if (pass === 'conv2dInference') return 0;
   if (pass === 'conv2dBackwardWeight') {
     return cut.partials * positions * roundUp(C, 32) * roundUp(K, 16) * 4;
   }
@@ -173,25 +173,27 @@ function winogradBytes(pass: ConvPass, sizes: ConvSizes, cut: ConvCut): number {
 
 /** Partial statistics that a convolution's epilogue leaves: one for each block of tiles. */
 export function statisticsBlocks(sizes: ConvSizes, { blockTiles }: ConvCut): number {
-  return blockTiles > 0 ? winogradBlocks('conv2d', sizes, { blockTiles }) : 1;
+  return blockTiles > 0 ? Math.ceil(winogradTiles('conv2d', sizes) / blockTiles) : 1;
 }
 
-function winogradBlocks(
-  pass: ConvPass,
-  sizes: ConvSizes,
-  { blockTiles }: Pick<ConvCut, 'blockTiles'>,
-): number {
-  return Math.ceil(winogradTiles(pass, sizes) / blockTiles);
+/**
+ * Whether weights that stay as they are are transformed once. Transformed they are four times as
+ * large: those that do not stay in a cache are transformed by each block of tiles as it needs them,
+ * which takes less time than to fetch them.
+ */
+export function transformsOnce({ C, K }: Pick<ConvSizes, 'C' | 'K'>): boolean {
+  return positions * roundUp(K, 32) * roundUp(C, 16) * 4 <= 4 * 2 ** 20;
 }
 
 // Costs, in multiply-adds of one core at its best. Measured with AVX-512: a tile's transforms take
-// 10 ns a channel, a weight's 57 ns forward, 2 ns packed and 19 ns backward, at 50·10⁹ multiply-adds
-// a second.
+// 10 ns a channel, a weight's 57 ns forward, 2 ns packed (in each block of tiles) and 19 ns backward, at
+// 50·10⁹ multiply-adds a second.
 
 const perTileChannel = 500;
+const perPackedWeight = 100;
 const perWeight: Readonly<Record<ConvPass, number>> = {
   conv2d: 2800,
-  conv2dInference: 100,
+  conv2dInference: 0,
   conv2dBackwardInput: 1000,
   conv2dBackwardWeight: 500,
 };
@@ -200,7 +202,9 @@ function winogradCost(pass: ConvPass, sizes: ConvSizes): number {
   const C = roundUp(sizes.C, 16);
   const K = roundUp(sizes.K, 16);
   const tiles = winogradTiles(pass, sizes);
-  return tiles * (positions * C * K + perTileChannel * (C + K)) + perWeight[pass] * C * K;
+  const packed = pass === 'conv2dInference' && !transformsOnce(sizes) ? perPackedWeight : 0;
+  const weights = perWeight[pass] + packed * Math.ceil(tiles / passTiles);
+  return tiles * (positions * C * K + perTileChannel * (C + K)) + weights * C * K;
 }
 
 function gemmCost(_pass: ConvPass, { N, OH, OW, C, K, R, S }: ConvSizes): number {

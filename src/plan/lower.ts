@@ -43,16 +43,18 @@ export const lowerTable: { readonly [Op in LoweredOp]: Lower<Op> } = {
     statistics: context.outputs[1] ?? null,
     ...convolution(context),
   }),
-  packWeight: ({ inputs: [weight, scale], outputs: [packed] }) => ({
+  packWeight: ({ inputs: [weight, scale], outputs: [packed], attributes }) => ({
     kind: 'packWeight',
     weight: weight!,
     scale: scale ?? null,
     packed: packed!,
+    transformed: attributes.transformed,
   }),
   conv2dInference: (context) => ({
     kind: 'conv2dInference',
     x: context.inputs[0]!,
     weight: context.inputs[1]!,
+    transformed: context.attributes.transformed,
     shift: context.inputs[2]!,
     residual: context.inputs[3] ?? null,
     y: context.outputs[0]!,

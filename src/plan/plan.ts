@@ -83,13 +83,15 @@ export type Step =
       readonly kind: 'packWeight';
       readonly weight: Slot; // (K, R, S, C)
       readonly scale: Slot | null; // (K)
-      readonly packed: Slot; // (K up to a multiple of 32, R, S, C up to a multiple of 16)
+      readonly packed: Slot; // (K up to 32s, R, S, C up to 16s, or four times that)
+      readonly transformed: boolean; // as winograd multiplies it
     }
   /** y = conv2d(x, weight) + shift (+ residual), relu or not. */
   | ({
       readonly kind: 'conv2dInference';
       readonly x: Slot; // (N, H, W, C)
       readonly weight: Slot; // as packWeight left it
+      readonly transformed: boolean;
       readonly shift: Slot; // (K)
       readonly residual: Slot | null; // (N, OH, OW, K)
       readonly y: Slot; // (N, OH, OW, K)

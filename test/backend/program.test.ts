@@ -65,7 +65,7 @@ const samples: { readonly [Kind in StepKind]: Sample<Kind> } = {
     sizes: convolutionSizes,
   },
   packWeight: {
-    step: { weight: filter(101), scale: slot(102, K), packed: slot(103, 32, R, S, 16) },
+    step: { weight: filter(101), scale: slot(102, K), packed: slot(103, 32, R, S, 16), transformed: true },
     sizes: { K, taps: R * S, C },
   },
   conv2dInference: {
@@ -75,6 +75,7 @@ const samples: { readonly [Kind in StepKind]: Sample<Kind> } = {
       shift: slot(103, K),
       residual: output(104),
       y: output(105),
+      transformed: true,
       relu: true,
       ...convolution,
     },

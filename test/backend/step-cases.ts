@@ -3,6 +3,7 @@
  * with data: what every backend must compute as the reference does.
  */
 import { convolutionCases, fusedCases } from './convolution-cases.js';
+import { inferenceCases } from './inference-cases.js';
 import {
   bytes,
   coarse,
@@ -201,6 +202,7 @@ export function stepCases(): StepCase[] {
   return [
     ...convolutionCases(),
     ...fusedCases(),
+    ...inferenceCases(),
     ...channelCases(),
     ...matrixCases(),
     ...optimizerCases(),

@@ -112,10 +112,16 @@ void packWeight(Arguments a, Pool* pool) {
   const float* weight = a.floats();
   const float* scale = a.floats();
   float* packed = a.floats();
+  const bool transformed = a.integer() != 0;
   const int32_t K = a.integer(), taps = a.integer(), C = a.integer();
-  packForward(weight, K, taps, C, packed, pool);
+  if (transformed) {
+    packWinogradForward(weight, K, C, packed, pool);
+  } else {
+    packForward(weight, K, taps, C, packed, pool);
+  }
   if (!scale) return;
-  const int32_t panels = (K + kPanel - 1) / kPanel, rows = reductionLength(taps, C);
+  const int32_t panels = (K + kPanel - 1) / kPanel;
+  const int32_t rows = transformed ? kPositions * reductionLength(1, C) : reductionLength(taps, C);
   parallelFor(pool, panels, [&](int32_t panel, char*) {
     float* to = packed + static_cast<int64_t>(panel) * rows * kPanel;
     for (int half = 0; half < kPanel; half += kWidth) {
@@ -136,16 +142,15 @@ void conv2dInference(Arguments a, Pool* pool) {
   const float* shift = a.floats();
   const float* residual = a.floats();
   float* y = a.floats();
-  float* workspace = a.floats();
-  const bool relu = a.integer() != 0;
+  const bool transformed = a.integer() != 0, relu = a.integer() != 0;
   const ConvShape s = readShape(a);
   const ConvChoice choice = readChoice(a);
   const Epilogue epilogue = {shift, residual, relu};
   if (choice.algorithm == ConvAlgorithm::gemm) {
     return gatherForward(s, x, weight, y, epilogue, choice.splits, pool);
   }
-  if (workspace) transformPackedWeights(weight, s.K, s.C, workspace, pool);
-  runWinograd({x, s.N, s.H, s.W, s.C, y, s.OH, s.OW, s.K, s.padding, workspace, {}, nullptr,
+  const float* weights = transformed ? weight : nullptr;
+  runWinograd({x, s.N, s.H, s.W, s.C, y, s.OH, s.OW, s.K, s.padding, weights, {}, nullptr,
                choice.blockTiles, choice.splits, weight, epilogue},
               pool);
 }

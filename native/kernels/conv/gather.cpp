@@ -80,33 +80,38 @@ inline void copyRun(const Gather& g, int32_t n, int32_t row, int32_t column, flo
   for (int32_t i = 0; i < (end - first) * g.inC; ++i) line[first * g.inC + i] = from[i];
 }
 
-// tile(chunk, t, 16) of a pixel whose taps' channels do not fill chunks: they are put in a line first.
-void packRuns(const Gather& g, const GridPixel& pixel, int32_t t, int32_t reduction, float* line,
-              float* tile) {
-  for (int32_t tap = 0; tap < g.taps; tap += g.tapRun) {
-    copyRun(g, pixel.n, pixel.i * g.inStride + g.tapRow[tap],
-            pixel.j * g.inStride + g.tapColumn[tap], line + tap * g.inC);
+// Where the channels do not fill chunks, each pixel's are put in a line first. All lines before the
+// first chunk: what has just been stored in other pieces cannot be loaded at once.
+void packLines(const Gather& g, GridPixel pixel, int32_t count, int32_t reduction, float* lines,
+               float* tile) {
+  const int32_t lineFloats = reduction + kChunk;
+  float* line = lines;
+  for (int32_t t = 0; t < count; ++t, line += lineFloats, advance(pixel, g)) {
+    for (int32_t tap = 0; tap < g.taps; tap += g.tapRun) {
+      copyRun(g, pixel.n, pixel.i * g.inStride + g.tapRow[tap],
+              pixel.j * g.inStride + g.tapColumn[tap], line + tap * g.inC);
+    }
+    for (int32_t e = g.taps * g.inC; e < reduction; ++e) line[e] = 0.0f;
   }
-  for (int32_t e = g.taps * g.inC; e < reduction; ++e) line[e] = 0.0f;
-  float* to = tile + t * kChunk;
-  for (int32_t e = 0; e < reduction; e += kChunk, to += kTilePixels * kChunk) {
-    for (int32_t i = 0; i < kChunk; i += kWidth) store(to + i, load(line + e + i));
+  for (int32_t e = 0; e < reduction; e += kChunk) {
+    for (int32_t t = 0; t < count; ++t, tile += kChunk) {
+      const float* from = lines + t * lineFloats + e;
+      for (int32_t i = 0; i < kChunk; i += kWidth) store(tile + i, load(from + i));
+    }
+    tile += (kTilePixels - count) * kChunk;
   }
 }
 
 // Lays the pixels of one tile side by side: tile(chunk, pixel, 16). A chunk is 16 steps of the
 // reduction; the kernel reads them with one pointer and constant displacements.
-void packTile(const Gather& g, GridPixel pixel, int32_t count, int32_t reduction, float* line,
+void packTile(const Gather& g, GridPixel pixel, int32_t count, int32_t reduction, float* lines,
               float* tile) {
   const bool wholeChunks = g.inC % kChunk == 0;
   if (count < kTilePixels || g.taps == 0) {
     __builtin_memset(tile, 0, sizeof(float) * reduction * kTilePixels);
   }
+  if (!wholeChunks) return packLines(g, pixel, count, reduction, lines, tile);
   for (int32_t t = 0; t < count; ++t, advance(pixel, g)) {
-    if (!wholeChunks) {
-      packRuns(g, pixel, t, reduction, line, tile);
-      continue;
-    }
     for (int32_t tap = 0; tap < g.taps; ++tap) {
       const float* from = source(g, pixel, tap);
       float* to = tile + (static_cast<int64_t>(tap) * g.inC / kChunk * kTilePixels + t) * kChunk;
@@ -142,9 +147,9 @@ int32_t tilesPerBlock(int32_t reduction) {
   return static_cast<int32_t>(fit < 1 ? 1 : fit > 8 ? 8 : fit);
 }
 
-// A single tile and a line of one of its pixels fit into the scratch.
+// A single tile and the lines of its pixels fit into the scratch.
 constexpr int32_t kMaxReduction =
-    static_cast<int32_t>((kThreadScratchBytes - 4096) / sizeof(float) / (kTilePixels + 1));
+    static_cast<int32_t>((kThreadScratchBytes - 4096) / sizeof(float) / (2 * kTilePixels));
 
 }  // namespace
 
@@ -165,7 +170,7 @@ void runGather(const Gather& g, Pool* pool) {
     const int32_t endPanel = firstPanel + perSplit < panels ? firstPanel + perSplit : panels;
     float* tiles = reinterpret_cast<float*>(scratch);
     const int64_t tileFloats = static_cast<int64_t>(reduction) * kTilePixels;
-    float* line = tiles + blockTiles * tileFloats;
+    float* lines = tiles + blockTiles * tileFloats;
     const int64_t firstPixel = block * blockPixels;
     const int64_t left = pixels - firstPixel < blockPixels ? pixels - firstPixel : blockPixels;
     const int32_t tileCount = static_cast<int32_t>((left + kTilePixels - 1) / kTilePixels);
@@ -177,7 +182,7 @@ void runGather(const Gather& g, Pool* pool) {
                    inImage / g.gridW, inImage % g.gridW};
       const int64_t count = left - t * kTilePixels;
       packTile(g, starts[t], static_cast<int32_t>(count < kTilePixels ? count : kTilePixels),
-               reduction, line, tiles + t * tileFloats);
+               reduction, lines, tiles + t * tileFloats);
     }
     for (int32_t panel = firstPanel; panel < endPanel; ++panel) {
       const float* weights = g.packed + static_cast<int64_t>(panel) * reduction * kPanel;

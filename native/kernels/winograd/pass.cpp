@@ -156,9 +156,6 @@ void multiplyPositions(const Block& block, const float* inputs, int32_t first, i
   }
 }
 
-// A line between positions, as for the inputs.
-constexpr int64_t kStagedStride = kStagedChannels * kPanel + kChunk;
-
 void multiplyPanel(const WinogradPass& pass, const Block& block, int32_t panel, const float* inputs,
                    float* staged, float* products) {
   const int32_t reduction = block.chunks * kChunk;
@@ -169,7 +166,7 @@ void multiplyPanel(const WinogradPass& pass, const Block& block, int32_t panel, 
   }
   for (int32_t c = 0; c < reduction; c += kStagedChannels) {
     const int32_t count = reduction - c < kStagedChannels ? reduction - c : kStagedChannels;
-    transformPackedPanel(pass.packed, pass.inC, panel, c, count, kStagedStride, staged);
+    transformStage(pass.packed, pass.inC, panel, c, count, staged);
     if (c == 0) {
       multiplyPositions<false>(block, inputs, c, count, staged, kStagedStride, products);
     } else {

@@ -49,33 +49,26 @@ void packWinogradForward(const float* weight, int32_t K, int32_t C, float* packe
   });
 }
 
-// A function of its own, so that whoever calls it gets the same bits.
-__attribute__((noinline)) void transformPackedPanel(const float* packed, int32_t C, int32_t panel,
-                                                    int32_t first, int32_t count,
-                                                    int64_t positionStride, float* weights) {
+void transformStage(const float* packed, int32_t C, int32_t panel, int32_t first, int32_t count,
+                    float* staged) {
+  // They come from main memory: fetched so many channels ahead.
+  constexpr int32_t kAhead = 16;
   const int64_t tapStride = static_cast<int64_t>(C) * kPanel;
-  const float* from = packed + panel * int64_t{reductionLength(9, C)} * kPanel + first * kPanel;
-  for (int32_t i = 0; i < count; ++i, from += kPanel, weights += kPanel) {
+  const float* from = packed + (int64_t{panel} * reductionLength(9, C) + first) * kPanel;
+  for (int32_t i = 0; i < count; ++i, from += kPanel, staged += kPanel) {
     for (int half = 0; half < kPanel; half += kWidth) {
       Vector g[9] = {};
       if (first + i < C) {
 #pragma GCC unroll 9
-        for (int tap = 0; tap < 9; ++tap) g[tap] = load(from + tap * tapStride + half);
+        for (int tap = 0; tap < 9; ++tap) {
+          const float* at = from + tap * tapStride + half;
+          __builtin_prefetch(at + kAhead * kPanel);
+          g[tap] = load(at);
+        }
       }
-      packFilter(g, positionStride, weights + half);
+      packFilter(g, kStagedStride, staged + half);
     }
   }
-}
-
-void transformPackedWeights(const float* packed, int32_t K, int32_t C, float* weights, Pool* pool) {
-  const int32_t panels = (K + kPanel - 1) / kPanel;
-  const int32_t chunks = (C + kChunk - 1) / kChunk;
-  const int64_t positionStride = static_cast<int64_t>(chunks) * kChunk * kPanel;
-  parallelFor(pool, panels * chunks, [&](int32_t task, char*) {
-    const int32_t panel = task / chunks, first = task % chunks * kChunk;
-    transformPackedPanel(packed, C, panel, first, kChunk, positionStride,
-                         weights + panel * kPositions * positionStride + first * kPanel);
-  });
 }
 
 void packWinogradBackward(const float* weight, int32_t K, int32_t C, float* packed, Pool* pool) {

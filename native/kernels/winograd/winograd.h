@@ -23,6 +23,8 @@ constexpr int kPositions = 36;  // kInputTile²
 // Input channels whose weights a task transforms at a time (`stagedChannels` of algorithms.ts): with
 // the inputs they fill the second-level cache.
 constexpr int kStagedChannels = 64;
+// Between their positions, a line added as in a pass's blocks.
+constexpr int64_t kStagedStride = kStagedChannels * kPanel + kChunk;
 
 // The points ±kA, ±kB, and what the transforms need of them.
 constexpr float kA = 0.75f, kB = 1.5f;
@@ -202,11 +204,10 @@ void runWinograd(const WinogradPass& pass, Pool* pool);
 
 // weight (K,3,3,C) → G g Gᵀ for forward, reduced over C.
 void packWinogradForward(const float* weight, int32_t K, int32_t C, float* packed, Pool* pool);
-// The same from weights that packWeight has packed.
-void transformPackedWeights(const float* packed, int32_t K, int32_t C, float* weights, Pool* pool);
-// Of one panel, channels first .. first + count; `positionStride` floats lie between positions.
-void transformPackedPanel(const float* packed, int32_t C, int32_t panel, int32_t first,
-                          int32_t count, int64_t positionStride, float* weights);
+// From weights that packWeight has packed: a panel's, channels first .. first + count, to `staged`
+// (36, kStagedChannels, kPanel), a line between positions.
+void transformStage(const float* packed, int32_t C, int32_t panel, int32_t first, int32_t count,
+                    float* staged);
 // The same turned by 180°, reduced over K.
 void packWinogradBackward(const float* weight, int32_t K, int32_t C, float* packed, Pool* pool);
 

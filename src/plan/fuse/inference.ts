@@ -6,12 +6,14 @@
 import type { Capabilities } from '../../backend/backend.js';
 import type { Graph, Node, Value } from '../../graph/graph.js';
 import { packedShape } from '../../ops/conv2d-inference.js';
+import { chooseConvAlgorithm, transformsOnce } from '../algorithms.js';
+import { convolutionSizes } from '../convolutions.js';
 import { constantValues } from '../prepare.js';
 import { nodeLike, Reading, replaceNodes } from './rewrite.js';
 
 /** conv2d and the affine map or bias behind it: packWeight and conv2dInference. */
-export function foldAffineMaps(graph: Graph, { fusions }: Capabilities): Graph {
-  if (!fusions?.convInference) return graph;
+export function foldAffineMaps(graph: Graph, capabilities: Capabilities): Graph {
+  if (!capabilities.fusions?.convInference) return graph;
   const reading = new Reading(graph);
   const constant = constantValues(graph);
   const replacements = new Map<Node, readonly Node[]>();
@@ -23,16 +25,25 @@ export function foldAffineMaps(graph: Graph, { fusions }: Capabilities): Graph {
     const { scale, shift } = vectors!;
     const stay = [weight, shift, ...(scale ? [scale] : [])].every(({ id }) => constant.has(id));
     if (!stay || prologue.length > 0 || convolution.outputs.length > 1) continue;
-    const packed = reading.newValue(...packedShape(weight.shape));
+    const transformed = isTransformed(convolution, capabilities);
+    const packed = reading.newValue(...packedShape(weight.shape, transformed));
     const { stride, padding } = convolution.attributes as { stride: number; padding: number };
-    const attributes = { stride, padding, relu: false };
+    const pack = { transformed };
+    const attributes = { stride, padding, transformed, relu: false };
     replacements.set(convolution, []);
     replacements.set(map, [
-      nodeLike(convolution, 'packWeight', scale ? [weight, scale] : [weight], [packed], {}),
+      nodeLike(convolution, 'packWeight', scale ? [weight, scale] : [weight], [packed], pack),
       nodeLike(convolution, 'conv2dInference', [x, packed, shift], map.outputs, attributes),
     ]);
   }
   return replaceNodes(graph, replacements);
+}
+
+/** Whether its weights are to be packed in the Winograd domain. */
+function isTransformed(convolution: Node, capabilities: Capabilities): boolean {
+  const sizes = convolutionSizes(convolution)!;
+  const { algorithm } = chooseConvAlgorithm('conv2dInference', sizes, capabilities);
+  return algorithm === 'winograd' && transformsOnce(sizes);
 }
 
 /** Scale and shift of a plain affine map, the shift alone of a bias. */
