@@ -44,7 +44,7 @@ export interface Forecast {
   readonly parameters: number;
   /** Floating-point operations of a step, a multiply-add counted as two. */
   readonly flopsPerStep: number;
-  /** The arena: weights, moments, activations, gradients and scratch. */
+  /** The arena: weights, moments, activations, gradients, scratch, weights packed for evaluation. */
   readonly peakMemoryBytes: number;
 }
 
@@ -81,12 +81,15 @@ export class Session {
   }
 
   static forecast(model: Module, backend: Backend, options: SessionOptions): Forecast {
-    const graph = trainingGraph(model, withImageFormat(options));
+    const complete = withImageFormat(options);
+    const graph = trainingGraph(model, complete);
     const plan = compilePlan(graph, backend.capabilities);
+    const evaluation = evaluationGraph(model, complete);
+    const prepared = compilePlan(evaluation, backend.capabilities, layOutState(graph));
     return {
       parameters: model.parameterCount(),
       flopsPerStep: plan.flops,
-      peakMemoryBytes: plan.arenaBytes,
+      peakMemoryBytes: Math.max(plan.arenaBytes, prepared.arenaBytes),
     };
   }
 

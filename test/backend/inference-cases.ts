@@ -100,7 +100,12 @@ function convolution(
     graph: builder.build(),
     data,
     // A folded weight is up to √2 times as large, and rounded once more; two layers where it is `self`.
-    reduction: (residual === 'self' ? 2 * C : 2) * (algorithm === 'winograd' ? winogradError : 1) * R * R * C,
+    reduction:
+      (residual === 'self' ? 2 * C : 2) *
+      (algorithm === 'winograd' ? winogradError : 1) *
+      R *
+      R *
+      C,
     capabilities,
   };
 }

@@ -65,7 +65,12 @@ const samples: { readonly [Kind in StepKind]: Sample<Kind> } = {
     sizes: convolutionSizes,
   },
   packWeight: {
-    step: { weight: filter(101), scale: slot(102, K), packed: slot(103, 32, R, S, 16), transformed: true },
+    step: {
+      weight: filter(101),
+      scale: slot(102, K),
+      packed: slot(103, 32, R, S, 16),
+      transformed: true,
+    },
     sizes: { K, taps: R * S, C },
   },
   conv2dInference: {

@@ -109,10 +109,7 @@ class NativeExecutable implements Executable {
 
   profile(inputs: Readonly<Record<string, TensorData>>): Promise<Float64Array> {
     return this.start(inputs, async (pool, arena, first) =>
-      Preparation.timesOfAll(
-        first,
-        await this.addon.profile(pool, arena, this.programFrom(first)),
-      ),
+      Preparation.timesOfAll(first, await this.addon.profile(pool, arena, this.programFrom(first))),
     );
   }
 
