@@ -113,13 +113,17 @@ export class Session {
    */
   async profile(batch: Batch, { lr = this.options.optimizer.lr } = {}): Promise<Float64Array> {
     const executable = await this.trainingExecutable(batch.labels.length);
-    if (!executable.profile) {
-      const { description } = this.backend;
-      throw new PlusxError('no-profile', `profile: ${description} does not time its steps`);
-    }
-    const seconds = await executable.profile(this.inputsOf(batch, lr));
+    const seconds = await this.timed(executable, this.inputsOf(batch, lr));
     this.stepsTaken++;
     return seconds;
+  }
+
+  /**
+   * Evaluates `batchSize` images like `logits`; returns the seconds that each step of the plan
+   * (`evaluationPlan`) took, 0 for those that prepare and had nothing to do.
+   */
+  async profileLogits(images: Uint8Array): Promise<Float64Array> {
+    return this.timed(this.evaluation, { images });
   }
 
   /** The gradients of the last step by state-dict key; needs the option `keepGradients`. */
@@ -193,10 +197,21 @@ export class Session {
     return (await this.trainingExecutable(batchSize)).plan;
   }
 
+  /** The plan of an evaluation of `batchSize` images. */
+  get evaluationPlan(): Plan {
+    return this.evaluation.plan;
+  }
+
   /** Frees the arena now. */
   async dispose(): Promise<void> {
     for (const executable of this.trainingExecutables.values()) await (await executable).dispose();
     await this.evaluation.dispose();
+  }
+
+  private timed(executable: Executable, inputs: Parameters<Executable['run']>[0]) {
+    if (executable.profile) return executable.profile(inputs);
+    const { description } = this.backend;
+    throw new PlusxError('no-profile', `profile: ${description} does not time its steps`);
   }
 
   private parameters(): ReadonlyMap<string, Parameter> {
