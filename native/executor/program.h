@@ -11,6 +11,8 @@
 #define PLUSX_STEPS(X)          \
   X(normalizeImage)             \
   X(conv2d)                     \
+  X(packWeight)                 \
+  X(conv2dInference)            \
   X(conv2dBackwardInput)        \
   X(conv2dBackwardWeight)       \
   X(matmul)                     \

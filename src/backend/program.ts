@@ -37,6 +37,20 @@ const rows: { readonly [Kind in StepKind]: (step: StepOf<Kind>) => readonly Argu
     step.statistics,
     ...convolution(step.x, step.y, step.weight, step),
   ],
+  packWeight: ({ weight, scale, packed, transformed, stride }) => {
+    const [K, R, S, C] = weight.shape as [number, number, number, number];
+    return [weight, scale, packed, transformed ? stride : 0, K, R * S, C];
+  },
+  conv2dInference: (step) => [
+    step.x,
+    step.weight,
+    step.shift,
+    step.residual,
+    step.y,
+    Number(step.transformed),
+    Number(step.relu),
+    ...convolution(step.x, step.y, step.weight, step),
+  ],
   conv2dBackwardInput: (step) => [
     step.dy,
     step.weight,
@@ -195,7 +209,7 @@ const rows: { readonly [Kind in StepKind]: (step: StepOf<Kind>) => readonly Argu
 /** What the C++ kernels can, on every instruction set. */
 export const kernelCapabilities: Capabilities = {
   convAlgorithms: ['winograd', 'gemm', 'grouped'],
-  fusions: { convPrologue: ['winograd'], convStatistics: ['winograd'] },
+  fusions: { convPrologue: ['winograd'], convStatistics: ['winograd'], convInference: true },
 };
 
 /** The kinds in the order of their opcodes. */
@@ -209,6 +223,13 @@ export function encodeProgram(plan: Plan): Int32Array {
     return [opcodes.indexOf(step.kind), encoded.length, ...encoded];
   });
   return Int32Array.from(words);
+}
+
+/** Where a step begins in a program. */
+export function stepStart(program: Int32Array, step: number): number {
+  let start = 0;
+  for (let i = 0; i < step; i++) start += 2 + program[start + 1]!;
+  return start;
 }
 
 const bits = new DataView(new ArrayBuffer(4));

@@ -1,4 +1,4 @@
-/** `plusx bench step`: how fast a training step is on this machine. */
+/** `plusx bench step`: how fast a training step, or an evaluation, is on this machine. */
 import { Command } from 'commander';
 import { networkText } from '../models/options.js';
 import type { Plan } from '../plan/plan.js';
@@ -32,6 +32,7 @@ const stepCommand = () =>
     .addOption(wholeOption('--batch-size <n>', 'images a step; default 8'))
     .addOption(wholeOption('--steps <n>', 'steps to time; default 10'))
     .addOption(wholeOption('--warmup <n>', 'steps before; default 3', 0))
+    .option('--inference', 'evaluate the images rather than train on them')
     .addOption(deviceOption())
     .addOption(threadsOption())
     .addOption(instructionSetOption())
@@ -43,6 +44,7 @@ const stepCommand = () =>
       '\nExamples:\n  $ plusx bench step --image-size 64 --batch-size 8\n' +
         '  $ plusx bench step --device wasm --threads 1 --json\n' +
         '  $ plusx bench step --profile\n' +
+        '  $ plusx bench step --inference --stem conv7x7 --image-size 224 --batch-size 1 --profile\n' +
         '  $ plusx bench step --device native --instruction-set avx2\n',
     )
     .action(async ({ json = false, profile, plan, ...options }: Options) => {

@@ -8,6 +8,7 @@ import * as norm from './batch-norm.js';
 import * as parts from './batch-norm-parts.js';
 import { addBias, sumToChannels } from './bias.js';
 import * as conv from './conv2d.js';
+import * as inference from './conv2d-inference.js';
 import { softmaxCrossEntropy, softmaxCrossEntropyBackward } from './cross-entropy.js';
 import { dropout, type DropoutAttributes } from './dropout.js';
 import { fill, type FillAttributes } from './fill.js';
@@ -27,6 +28,8 @@ type None = Record<never, never>;
 export interface OpAttributes {
   normalizeImage: NormalizeImageAttributes;
   conv2d: conv.Conv2dForwardAttributes;
+  packWeight: inference.PackWeightAttributes;
+  conv2dInference: inference.Conv2dInferenceAttributes;
   conv2dBackwardInput: conv.Conv2dBackwardInputAttributes;
   conv2dBackwardWeight: conv.Conv2dBackwardWeightAttributes;
   matmul: MatmulAttributes;
@@ -71,6 +74,8 @@ export type OpName = keyof OpAttributes;
 export const opTable: { readonly [Op in OpName]: OpRule<OpAttributes[Op]> } = {
   normalizeImage,
   conv2d: conv.conv2d,
+  packWeight: inference.packWeight,
+  conv2dInference: inference.conv2dInference,
   conv2dBackwardInput: conv.conv2dBackwardInput,
   conv2dBackwardWeight: conv.conv2dBackwardWeight,
   matmul,

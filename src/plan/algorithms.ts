@@ -21,7 +21,8 @@ export interface ConvSizes {
   readonly groups: number;
 }
 
-export type ConvPass = 'conv2d' | 'conv2dBackwardInput' | 'conv2dBackwardWeight';
+export type ConvPass =
+  'conv2d' | 'conv2dInference' | 'conv2dBackwardInput' | 'conv2dBackwardWeight';
 
 export interface ConvChoice {
   readonly algorithm: ConvAlgorithm;
@@ -73,11 +74,22 @@ const algorithms: Readonly<Record<ConvAlgorithm, Algorithm>> = {
 // Implicit matrix product ----------------------------------------------------------------------
 
 function gemmCut(pass: ConvPass, sizes: ConvSizes): ConvCut {
-  return pass === 'conv2dBackwardWeight' ? { ...uncut, partials: weightPartials(sizes) } : uncut;
+  if (pass === 'conv2dBackwardWeight') return { ...uncut, partials: weightPartials(sizes) };
+  if (pass !== 'conv2dInference') return uncut;
+  // Small images have few blocks of 112 pixels: output channels are cut too, down to 64.
+  const blocks = Math.ceil((sizes.N * sizes.OH * sizes.OW) / 112);
+  return { ...uncut, splits: splitsOf(blocks, Math.floor(sizes.K / 64)) };
+}
+
+/** Among how many tasks a block's output channels are shared so that all threads have work. */
+function splitsOf(blocks: number, most: number): number {
+  return Math.max(1, Math.min(Math.ceil(16 / blocks), most));
 }
 
 function gemmBytes(pass: ConvPass, { C, K, R, S }: ConvSizes, cut: ConvCut): number {
   switch (pass) {
+    case 'conv2dInference':
+      return 0;
     case 'conv2d':
       return packedWeightBytes(K, C, R * S);
     case 'conv2dBackwardInput':
@@ -131,6 +143,8 @@ const widestVector = 16;
 const filters = 36;
 /** What a thread's own scratch memory holds, in floats (`kThreadScratchBytes`), less the margins. */
 const scratchFloats = 2 ** 21 - 4096;
+/** Input channels whose weights a task transforms at a time (`kStagedChannels`). */
+const stagedChannels = 64;
 
 interface Tiling {
   /** Products of a channel in a tile. */
@@ -174,18 +188,24 @@ function winogradCut(pass: ConvPass, sizes: ConvSizes): ConvCut {
     const partials = Math.max(1, Math.min(Math.ceil(8 / tasks), Math.floor(tiles / weightTiles)));
     return { partials, blockTiles: Math.min(weightTiles, fit), blockChannels, splits: 1 };
   }
-  const [inputs, outputs] = pass === 'conv2d' ? [C, K] : [K, C];
-  const fit = Math.floor(scratchFloats / (products * (roundUp(inputs, 16) + 32)) / 14) * 14;
-  const blockTiles = Math.min(passTiles, fit, roundUp(tiles, 14));
+  const [inputs, outputs] = pass === 'conv2dBackwardInput' ? [K, C] : [C, K];
+  const staged = pass === 'conv2dInference' ? filters * stagedChannels * 32 : 0;
+  const perTile = products * (roundUp(inputs, 16) + 32);
+  const fit = Math.floor((scratchFloats - staged) / perTile / 14) * 14;
+  // One image has few tiles: smaller blocks share them evenly where no weights are transformed.
+  const few = tiles < 8 * passTiles && transformsOnce(sizes);
+  const most = pass === 'conv2dInference' && few ? 14 : passTiles;
+  const blockTiles = Math.min(most, fit, roundUp(tiles, 14));
   // Blocks that are too few to share are cut by output channels too, down to 128: each part
   // transforms the inputs anew.
   const blocks = Math.ceil(tiles / blockTiles);
-  const splits = Math.max(1, Math.min(Math.ceil(16 / blocks), Math.floor(outputs / 128)));
+  const splits = splitsOf(blocks, Math.floor(outputs / 128));
   return { partials: 1, blockTiles, blockChannels: 0, splits };
 }
 
 function winogradBytes(pass: ConvPass, { C, K }: ConvSizes, cut: ConvCut): number {
-  const [inputs, outputs] = pass === 'conv2d' ? [C, K] : [K, C];
+  const [inputs, outputs] = pass === 'conv2dBackwardInput' ? [K, C] : [C, K];
+  if (pass === 'conv2dInference') return 0;
   if (pass === 'conv2dBackwardWeight') {
     return cut.partials * filters * roundUp(C, 32) * roundUp(K, 16) * 4;
   }
@@ -197,11 +217,21 @@ export function statisticsBlocks(sizes: ConvSizes, { blockTiles }: ConvCut): num
   return blockTiles > 0 ? Math.ceil(winogradTiles('conv2d', sizes) / blockTiles) : 1;
 }
 
+/**
+ * Whether weights that stay as they are are transformed once. Transformed they are four times as
+ * large: those that do not stay in a cache are transformed by each block of tiles as it needs them,
+ * which takes less time than to fetch them.
+ */
+export function transformsOnce({ C, K }: Pick<ConvSizes, 'C' | 'K'>): boolean {
+  return filters * roundUp(K, 32) * roundUp(C, 16) * 4 <= 4 * 2 ** 20;
+}
+
 // Costs, in multiply-adds of one core at its best. Measured with AVX-512, at 50·10⁹ multiply-adds a
 // second: a tile's transforms take 10 ns a channel, 30 ns where it is 8 pixels wide; a weight's at
-// stride 1 57 ns forward and 19 ns backward, at stride 2 24 ns.
+// stride 1 57 ns forward and 19 ns backward, at stride 2 24 ns, packed (in each block of tiles) 2 ns.
 
-const perWeight: Readonly<Record<ConvPass, number>> = {
+const perPackedWeight = 100;
+const perWeight: Readonly<Record<Exclude<ConvPass, 'conv2dInference'>, number>> = {
   conv2d: 2800,
   conv2dBackwardInput: 1000,
   conv2dBackwardWeight: 500,
@@ -210,10 +240,19 @@ const perWeight: Readonly<Record<ConvPass, number>> = {
 function winogradCost(pass: ConvPass, sizes: ConvSizes): number {
   const C = roundUp(sizes.C, 16);
   const K = roundUp(sizes.K, 16);
-  const { products } = tilings[sizes.stride]!;
-  const [perInput, weights] = sizes.stride === 1 ? [500, perWeight[pass]] : [1500, 1200];
-  const tile = products * C * K + perInput * C + 500 * K;
-  return winogradTiles(pass, sizes) * tile + weights * C * K;
+  const { products, passTiles } = tilings[sizes.stride]!;
+  const tiles = winogradTiles(pass, sizes);
+  const perInput = sizes.stride === 1 ? 500 : 1500;
+  return (
+    tiles * (products * C * K + perInput * C + 500 * K) +
+    transformCost(pass, sizes, Math.ceil(tiles / passTiles)) * C * K
+  );
+}
+
+/** Of a weight: once in a run, or, where it stays as it is, never or in each block of tiles. */
+function transformCost(pass: ConvPass, sizes: ConvSizes, blocks: number): number {
+  if (pass === 'conv2dInference') return transformsOnce(sizes) ? 0 : perPackedWeight * blocks;
+  return sizes.stride === 1 ? perWeight[pass] : 1200;
 }
 
 function gemmCost(_pass: ConvPass, { N, OH, OW, C, K, R, S, groups }: ConvSizes): number {

@@ -1,5 +1,5 @@
 /**
- * From a Graph to a Plan: fuse, drop what is not needed, order, share memory, choose algorithms, place
+ * From a Graph to a Plan: fuse, drop what is not needed, order, prepare, share memory, choose algorithms, place
  * buffers, lower. Each pass is a function in a file of its own.
  */
 import type { Capabilities } from '../backend/backend.js';
@@ -10,6 +10,7 @@ import { convolutionChoice } from './convolutions.js';
 import { fuse } from './fuse/fuse.js';
 import { lowerTable, type LowerContext, type LoweredOp } from './lower.js';
 import { placeBuffers, type Buffer } from './memory.js';
+import { preparationFirst } from './prepare.js';
 import { slotAlignment, type Plan, type Slot, type StateLayout, type Step } from './plan.js';
 import { liveNodes, updatesEarly } from './schedule.js';
 import { assignStorage } from './storage.js';
@@ -26,8 +27,9 @@ export function compilePlan(
   // An image is predicted alike alone and among others; a training step has one batch size.
   const capabilities = { forAnyBatch: source.updates.size === 0, ...given };
   const graph = fuse(source, capabilities);
-  const nodes = updatesEarly(liveNodes(graph), [...graph.updates.values()]);
-  const storage = assignStorage(graph, nodes, state.slots);
+  const ordered = updatesEarly(liveNodes(graph), [...graph.updates.values()]);
+  const { nodes, count: preparation } = preparationFirst(graph, ordered);
+  const storage = assignStorage(graph, nodes, state.slots, preparation);
   const choices = nodes.map((node) => convolutionChoice(node, capabilities));
   const workspaces = choices.map((choice, i) =>
     choice && choice.workspaceBytes > 0
@@ -48,11 +50,13 @@ export function compilePlan(
   const steps: Step[] = [];
   const paths: string[] = [];
   const stepFlops: number[] = [];
+  let prepareSteps = 0;
   nodes.forEach((node, i) => {
     const workspace = workspaces[i];
     const step = lower(node, slotOf, choices[i]!, workspace ? bytesSlot(workspace, offsets) : null);
     if (!step) return;
     steps.push(step);
+    if (i < preparation) prepareSteps++;
     paths.push(node.path);
     stepFlops.push(flopsOf(node));
   });
@@ -62,6 +66,7 @@ export function compilePlan(
     outputs: slotsOf(graph.outputs, slotOf),
     state,
     steps,
+    prepareSteps,
     paths,
     arenaBytes: bytes,
     stepFlops,

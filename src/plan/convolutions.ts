@@ -12,6 +12,7 @@ import {
 /** Which tensor of a convolution's node is which: input (N,H,W,C), output (N,OH,OW,K), weight. */
 const tensors: Readonly<Record<ConvPass, (node: Node) => readonly Value[]>> = {
   conv2d: ({ inputs: [x, weight], outputs: [y] }) => [x!, y!, weight!],
+  conv2dInference: ({ inputs: [x, weight], outputs: [y] }) => [x!, y!, weight!],
   conv2dBackwardInput: ({ inputs: [dy, weight], outputs: [dx] }) => [dx!, dy!, weight!],
   conv2dBackwardWeight: ({ inputs: [x, dy], outputs: [dweight] }) => [x!, dy!, dweight!],
 };

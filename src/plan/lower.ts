@@ -2,7 +2,7 @@
  * From ops to steps: one row an op, exhaustive, so that a new op without a step does not compile.
  */
 import type { Slot, Step } from './plan.js';
-import type { ConvChoice } from './algorithms.js';
+import type { ConvChoice, ConvPass } from './algorithms.js';
 import type { AvgPoolAttributes } from '../ops/pool.js';
 import type { OpAttributes, OpName } from '../ops/table.js';
 
@@ -42,6 +42,25 @@ export const lowerTable: { readonly [Op in LoweredOp]: Lower<Op> } = {
     y: context.outputs[0]!,
     ...prologue(context),
     statistics: context.outputs[1] ?? null,
+    ...convolution(context),
+  }),
+  packWeight: ({ inputs: [weight, scale], outputs: [packed], attributes }) => ({
+    kind: 'packWeight',
+    weight: weight!,
+    scale: scale ?? null,
+    packed: packed!,
+    transformed: attributes.transformed,
+    stride: attributes.stride,
+  }),
+  conv2dInference: (context) => ({
+    kind: 'conv2dInference',
+    x: context.inputs[0]!,
+    weight: context.inputs[1]!,
+    transformed: context.attributes.transformed,
+    shift: context.inputs[2]!,
+    residual: context.inputs[3] ?? null,
+    y: context.outputs[0]!,
+    relu: context.attributes.relu,
     ...convolution(context),
   }),
   conv2dBackwardInput: (context) => ({
@@ -266,9 +285,7 @@ function averagingWindow(attributes: AvgPoolAttributes) {
   return { kernelHeight, kernelWidth, stride, padding, countIncludePad };
 }
 
-function convolution<Op extends 'conv2d' | 'conv2dBackwardInput' | 'conv2dBackwardWeight'>(
-  context: LowerContext<Op>,
-) {
+function convolution<Op extends ConvPass>(context: LowerContext<Op>) {
   if (!context.choice) throw new Error('internal: a convolution was lowered without an algorithm');
   return {
     stride: context.attributes.stride,

@@ -5,7 +5,8 @@
  * Algorithms and memory are decided before a Plan exists (`algorithms.ts`, `memory.ts`); a backend
  * only executes. Gradients are `d` + name. The output of an element-wise step (relu, reluBackward,
  * add, addBias, scaleShift, batchNormBackwardInput, sigmoid, sigmoidBackward, scaleChannels, dropout)
- * may be the very slot of one of its inputs. Shapes in comments: N H W C K R S OH OW as in graph.ts.
+ * may be the very slot of one of its inputs, that of conv2dInference the slot of its residual. Shapes
+ * in comments: N H W C K R S OH OW as in graph.ts.
  */
 import type { DType, Shape } from '../graph/graph.js';
 
@@ -89,6 +90,26 @@ export type Step =
       readonly statistics: Slot | null; // (blocks, 3, K)
     } & Prologue &
       ConvAttributes)
+  /** packed = weight·scale, in the order in which the backend's convolutions read it. */
+  | {
+      readonly kind: 'packWeight';
+      readonly weight: Slot; // (K, R, S, C)
+      readonly scale: Slot | null; // (K)
+      readonly packed: Slot; // (K up to 32s, R, S, C up to 16s, or four times that)
+      readonly transformed: boolean; // as winograd multiplies it, at this stride
+      readonly stride: number;
+    }
+  /** y = conv2d(x, weight) + shift (+ residual), relu or not. */
+  | ({
+      readonly kind: 'conv2dInference';
+      readonly x: Slot; // (N, H, W, C)
+      readonly weight: Slot; // as packWeight left it
+      readonly transformed: boolean;
+      readonly shift: Slot; // (K)
+      readonly residual: Slot | null; // (N, OH, OW, K)
+      readonly y: Slot; // (N, OH, OW, K)
+      readonly relu: boolean;
+    } & ConvAttributes)
   | ({
       readonly kind: 'conv2dBackwardInput';
       readonly dy: Slot; // (N, OH, OW, K)
@@ -340,6 +361,12 @@ export interface Plan {
   readonly outputs: Readonly<Record<string, Slot>>;
   readonly state: StateLayout;
   readonly steps: readonly Step[];
+  /**
+   * The first so many steps prepare: what they compute depends on the state alone, and nothing in
+   * the plan overwrites it. A run may leave them out while the state and the arena are as the last
+   * run of this plan left them. 0 where the plan changes its state.
+   */
+  readonly prepareSteps: number;
   /** The module path of each step, for printing and profiles; as long as `steps`. */
   readonly paths: readonly string[];
   /** State, inputs, outputs and temporaries together. */

@@ -1,12 +1,16 @@
-/** A plan as text: one step a line, each tensor with its shape and its place in the arena. */
+/** A plan as text: one step a line, each tensor with its shape and its place in the arena; `prepare`
+ * stands before the steps that need not run again while the state is as it was. */
 import type { Plan, Slot, Step } from './plan.js';
 
 export function printPlan(plan: Plan): string {
   const lines = [
     `arena ${plan.arenaBytes} bytes, state ${plan.state.bytes}, ${plan.flops} flop, ` +
-      `${plan.steps.length} steps`,
+      `${plan.steps.length} steps${preparationText(plan)}`,
     ...Object.entries(plan.inputs).map(([name, slot]) => `input ${name} ${slotText(slot)}`),
-    ...plan.steps.map((step, i) => `${i} ${stepText(step)}${pathText(plan.paths[i])}`),
+    ...plan.steps.map((step, i) => {
+      const prepares = i < plan.prepareSteps ? 'prepare ' : '';
+      return `${i} ${prepares}${stepText(step)}${pathText(plan.paths[i])}`;
+    }),
     ...Object.entries(plan.outputs).map(([name, slot]) => `output ${name} ${slotText(slot)}`),
   ];
   return lines.join('\n') + '\n';
@@ -25,5 +29,8 @@ function fieldText(value: unknown): string {
 }
 
 const slotText = ({ dtype, shape, offset }: Slot) => `${dtype}[${shape.join(',')}]@${offset}`;
+
+const preparationText = ({ prepareSteps }: Plan) =>
+  prepareSteps > 0 ? `, ${prepareSteps} of them once` : '';
 
 const pathText = (path: string | undefined) => (path ? `  // ${path}` : '');

@@ -12,14 +12,15 @@ export type Storage =
   | { readonly kind: 'buffer'; readonly buffer: Buffer }
   | { readonly kind: 'state'; readonly slot: Slot };
 
-/** The storage of every value that `nodes` touch. */
+/** The storage of every value that `nodes` touch; the first `preparation` of them need not run again. */
 export function assignStorage(
   graph: Graph,
   nodes: readonly Node[],
   stateSlots: Readonly<Record<string, Slot>>,
+  preparation = 0,
 ): Map<number, Storage> {
   const storage = new Map<number, Storage>();
-  const lastUse = lastUses(graph, nodes);
+  const lastUse = lastUses(graph, nodes, preparation);
   const pinned = new Set([...graph.inputs.values(), ...graph.outputs.values()].map(({ id }) => id));
 
   for (const [name, value] of graph.state) {
@@ -84,6 +85,9 @@ function overwritable(
     if (!input) continue;
     const place = storage.get(input.id)!;
     if (place.kind !== 'buffer' || pinned.has(input.id)) continue;
+    // A convolution reads its input all over, even while its residual's memory is written.
+    const readers = node.inputs.filter(({ id }) => storage.get(id) === place);
+    if (readers.length > 1) continue;
     if (place.buffer.last > position || (lastUse.get(input.id) ?? 0) > position) continue;
     if (place.buffer.bytes === byteLength(output.shape, output.dtype)) return place;
   }
@@ -95,10 +99,16 @@ function newBuffer(value: Value, first: number): Storage {
   return { kind: 'buffer', buffer: { bytes, first, last: first } };
 }
 
-/** The last node that reads each value; behind the end for what is read after the run. */
-function lastUses(graph: Graph, nodes: readonly Node[]): Map<number, number> {
+/**
+ * The last node that reads each value; behind the end for what is read after the run, or in the next
+ * one by nodes that come behind those that prepare.
+ */
+function lastUses(graph: Graph, nodes: readonly Node[], preparation: number): Map<number, number> {
   const last = new Map<number, number>();
   nodes.forEach((node, i) => node.inputs.forEach((input) => last.set(input.id, i)));
   for (const output of graph.outputs.values()) last.set(output.id, nodes.length);
+  for (const { id } of nodes.slice(0, preparation).flatMap(({ outputs }) => outputs)) {
+    if ((last.get(id) ?? 0) >= preparation) last.set(id, nodes.length);
+  }
   return last;
 }

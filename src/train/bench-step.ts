@@ -17,6 +17,8 @@ export interface BenchStepOptions extends NetworkOptions {
   readonly imageSize?: number | undefined;
   /** Default 8. */
   readonly batchSize?: number | undefined;
+  /** Evaluate the images rather than train on them. Default false. */
+  readonly inference?: boolean | undefined;
   readonly device?: DeviceChoice | undefined;
   readonly threads?: number | undefined;
   /** Of the native engine. Default: the best one that the processor has. */
@@ -52,18 +54,19 @@ export interface StepTiming extends NetworkOptions {
   readonly threads: number;
 }
 
-/** Times training steps (SGD, cross-entropy, two classes) after warm-up. */
+/** Times training steps (SGD, cross-entropy, two classes), or evaluations, after warm-up. */
 export async function benchStep(options: BenchStepOptions = {}): Promise<StepTiming> {
   const { model = 'resnet18', imageSize = 64, batchSize = 8 } = options;
-  const { steps = 10, warmup = 3, onProgress } = options;
+  const { steps = 10, warmup = 3, inference = false, onProgress } = options;
   expectSteps(steps);
   const { backend, session, forecast, batch } = await openBench(options);
 
+  const { flops } = inference ? session.evaluationPlan : await session.trainingPlan();
   const seconds: number[] = [];
   let early = 0;
   for (let i = 0; i < warmup + steps; i++) {
     const start = performance.now();
-    await session.step(batch);
+    await (inference ? session.logits(batch.images) : session.step(batch));
     if (i >= warmup) seconds.push((performance.now() - start) / 1000);
     if (seconds.length === Math.max(1, Math.floor(steps / 10))) early ||= process.memoryUsage.rss();
     onProgress?.(i + 1, warmup + steps);
@@ -80,7 +83,7 @@ export async function benchStep(options: BenchStepOptions = {}): Promise<StepTim
     batchSize,
     secondsPerStep: { median: middle, min: Math.min(...seconds), max: Math.max(...seconds) },
     imagesPerSecond: batchSize / middle,
-    flopsPerSecond: forecast.flopsPerStep / middle,
+    flopsPerSecond: flops / middle,
     peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
     plannedMemoryBytes: forecast.peakMemoryBytes,
     residentBytes: { early, late },

@@ -32,23 +32,24 @@ export interface StepProfile extends NetworkOptions {
 
 /**
  * Profiles training steps on images made up in memory, with the options of `benchStep`: `steps`
- * runs after `warmup` ones. Throws `no-profile` where the engine does not time its steps.
+ * runs after `warmup` ones; with `inference` evaluations, without what is prepared once. Throws
+ * `no-profile` where the engine does not time its steps.
  */
 export async function profileStep(options: BenchStepOptions = {}): Promise<StepProfile> {
   const { model = 'resnet18', imageSize = 64, batchSize = 8 } = options;
-  const { steps: runs = 10, warmup = 3, onProgress } = options;
+  const { steps: runs = 10, warmup = 3, inference = false, onProgress } = options;
   expectSteps(runs);
   const { backend, session, batch } = await openBench(options);
-  const plan = await session.trainingPlan();
+  const plan = inference ? everyRun(session.evaluationPlan) : await session.trainingPlan();
 
   const seconds: Float64Array[] = [];
   const whole: number[] = [];
   for (let i = 0; i < warmup + runs; i++) {
     const start = performance.now();
-    const times = await session.profile(batch);
+    const times = await (inference ? session.profileLogits(batch.images) : session.profile(batch));
     if (i >= warmup) {
       whole.push((performance.now() - start) / 1000);
-      seconds.push(times);
+      seconds.push(times.slice(-plan.steps.length));
     }
     onProgress?.(i + 1, warmup + runs);
   }
@@ -74,10 +75,22 @@ export async function profileStep(options: BenchStepOptions = {}): Promise<StepP
   };
 }
 
+/** The steps of a plan that do not prepare. */
+function everyRun(plan: Plan): Plan {
+  const { prepareSteps, steps, paths, stepFlops } = plan;
+  return {
+    ...plan,
+    prepareSteps: 0,
+    steps: steps.slice(prepareSteps),
+    paths: paths.slice(prepareSteps),
+    stepFlops: stepFlops.slice(prepareSteps),
+  };
+}
+
 /** The plan that `benchStep` and `profileStep` run with these options. */
 export async function planStep(options: BenchStepOptions = {}): Promise<Plan> {
   const { backend, session } = await openBench(options);
-  const plan = await session.trainingPlan();
+  const plan = options.inference ? session.evaluationPlan : await session.trainingPlan();
   await session.dispose();
   await backend.dispose();
   return plan;

@@ -112,7 +112,6 @@ export class Session {
    */
   async profile(batch: Batch, { lr = this.options.optimizer.lr } = {}): Promise<Float64Array> {
     this.expectBatch(batch.labels.length);
-    const { description } = this.backend;
     if (this.options.accumulate > 1) {
       throw new PlusxError(
         'no-profile',
@@ -121,13 +120,18 @@ export class Session {
       );
     }
     const executable = await this.executable('step', batch.labels.length);
-    if (!executable.profile) {
-      throw new PlusxError('no-profile', `profile: ${description} does not time its steps`);
-    }
     const rates = this.ratesAt(this.stepsTaken + 1, lr);
-    const seconds = await executable.profile({ ...batch, ...rates, ...this.randomness() });
+    const seconds = await this.timed(executable, { ...batch, ...rates, ...this.randomness() });
     this.stepsTaken++;
     return seconds;
+  }
+
+  /**
+   * Evaluates `batchSize` images like `logits`; returns the seconds that each step of the plan
+   * (`evaluationPlan`) took, 0 for those that prepare and had nothing to do.
+   */
+  async profileLogits(images: Uint8Array): Promise<Float64Array> {
+    return this.timed(this.evaluation, { images });
   }
 
   /** The gradients of the last step by state-dict key; needs the option `keepGradients`. */
@@ -204,10 +208,21 @@ export class Session {
     return (await this.executable('microBatch', Math.max(...this.plans.cut(batchSize)))).plan;
   }
 
+  /** The plan of an evaluation of `batchSize` images. */
+  get evaluationPlan(): Plan {
+    return this.evaluation.plan;
+  }
+
   /** Frees the arena now. */
   async dispose(): Promise<void> {
     for (const executable of this.executables.values()) await (await executable).dispose();
     await this.evaluation.dispose();
+  }
+
+  private timed(executable: Executable, inputs: Parameters<Executable['run']>[0]) {
+    if (executable.profile) return executable.profile(inputs);
+    const { description } = this.backend;
+    throw new PlusxError('no-profile', `profile: ${description} does not time its steps`);
   }
 
   private parameters(): ReadonlyMap<string, Parameter> {

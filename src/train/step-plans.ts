@@ -41,7 +41,7 @@ export interface Forecast {
   readonly trainedParameters: number;
   /** Floating-point operations of a step, a multiply-add counted as two. */
   readonly flopsPerStep: number;
-  /** The arena: weights, moments, activations, gradients and scratch. */
+  /** The arena: weights, moments, activations, gradients, scratch, weights packed for evaluation. */
   readonly peakMemoryBytes: number;
 }
 
@@ -90,6 +90,7 @@ export class StepPlans {
     const part = accumulate > 1 ? 'microBatch' : 'step';
     const plans = new Map([...new Set(sizes)].map((size) => [size, this.plan(part, size)]));
     const others = accumulate > 1 ? [this.plan('clear'), this.plan('update')] : [];
+    others.push(this.evaluation());
     return {
       parameters: this.model.parameterCount(),
       trainedParameters: this.model.parameterCount(frozen),

@@ -65,6 +65,29 @@ const samples: { readonly [Kind in StepKind]: Sample<Kind> } = {
     },
     sizes: convolutionSizes,
   },
+  packWeight: {
+    step: {
+      weight: filter(101),
+      scale: slot(102, K),
+      packed: slot(103, 32, R, S, 16),
+      transformed: true,
+      stride: 2,
+    },
+    sizes: { transformedStride: 2, K, taps: R * S, C },
+  },
+  conv2dInference: {
+    step: {
+      x: image(101),
+      weight: filter(102),
+      shift: slot(103, K),
+      residual: output(104),
+      y: output(105),
+      transformed: true,
+      relu: true,
+      ...convolution,
+    },
+    sizes: convolutionSizes,
+  },
   conv2dBackwardInput: {
     step: { dy: output(101), weight: filter(102), dx: image(103), ...convolution },
     sizes: convolutionSizes,

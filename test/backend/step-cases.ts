@@ -4,6 +4,7 @@
  */
 import { blockCases } from './block-cases.js';
 import { convolutionCases, fusedCases } from './convolution-cases.js';
+import { inferenceCases } from './inference-cases.js';
 import {
   bytes,
   coarse,
@@ -204,6 +205,7 @@ export function stepCases(): StepCase[] {
   return [
     ...convolutionCases(),
     ...fusedCases(),
+    ...inferenceCases(),
     ...channelCases(),
     ...blockCases(),
     ...matrixCases(),

@@ -230,6 +230,16 @@ describe('the other commands', () => {
     assert.match(stdout, /\n +\d+ +conv2d.* 2×16×16×64 .* layer1\.0\.conv1\n/);
   });
 
+  test('bench step --inference profiles what an evaluation does in every run', async () => {
+    const args = [...tiny.split(' '), '--inference', '--profile', '--json'];
+    const { code, stderr, records } = await runCli(args);
+    assert.equal(code, 0, stderr);
+    const steps = records().filter(({ type }) => type === 'profile');
+    assert.ok(steps.length > 20 && steps.every(({ seconds }) => Number(seconds) > 0));
+    const kinds = new Set(steps.map(({ kind }) => kind));
+    assert.ok(!kinds.has('packWeight') && !kinds.has('softmaxCrossEntropy'));
+  });
+
   test('bench step --plan prints every step with its tensors, and runs nothing', async () => {
     const { code, stdout, stderr } = await runCli([...tiny.split(' '), '--plan']);
     assert.equal(code, 0, stderr);

@@ -229,6 +229,8 @@ const update = { none: 'an update is not part of what is differentiated' };
 export const gradientCases: GradientCases = {
   normalizeImage: { none: 'bytes have no gradient' },
   conv2d: convolutionCases,
+  packWeight: planned,
+  conv2dInference: planned,
   conv2dBackwardInput: backwardOp,
   conv2dBackwardWeight: backwardOp,
   matmul: matmulCases,

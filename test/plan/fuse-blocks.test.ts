@@ -83,7 +83,7 @@ test('a fused step of such a network computes what the plain one does', async ()
     ...reference,
     capabilities: {
       convAlgorithms: ['direct'],
-      fusions: { convPrologue: ['direct'], convStatistics: ['direct'] },
+      fusions: { convPrologue: ['direct'], convStatistics: ['direct'], convInference: true },
     },
   } as const;
   const stepCase = { title: '', graph, data, reduction: 0 };

@@ -38,20 +38,26 @@ ConvChoice readChoice(Arguments& a) {
 
 namespace {
 
-void gatherForward(const ConvShape& s, const float* x, const float* weight, float* y,
-                   float* workspace, Pool* pool) {
-  int32_t tapRow[kMaxTaps], tapColumn[kMaxTaps], tapIndex[kMaxTaps];
+void packForward(const float* weight, int32_t K, int32_t taps, int32_t C, float* packed,
+                 Pool* pool) {
+  int32_t tapIndex[kMaxTaps];
+  if (taps > kMaxTaps) __builtin_trap();
+  for (int32_t tap = 0; tap < taps; ++tap) tapIndex[tap] = tap;
+  const int64_t filter = static_cast<int64_t>(taps) * C;
+  packWeights({weight, filter, C, 1, K, C}, tapIndex, taps, packed, pool);
+}
+
+void gatherForward(const ConvShape& s, const float* x, const float* packed, float* y,
+                   const Epilogue& epilogue, int32_t splits, Pool* pool) {
+  int32_t tapRow[kMaxTaps], tapColumn[kMaxTaps];
   const int32_t taps = s.R * s.S;
   if (taps > kMaxTaps) __builtin_trap();
   for (int32_t tap = 0; tap < taps; ++tap) {
     tapRow[tap] = tap / s.S - s.padding;
     tapColumn[tap] = tap % s.S - s.padding;
-    tapIndex[tap] = tap;
   }
-  const int64_t filter = static_cast<int64_t>(taps) * s.C;
-  packWeights({weight, filter, s.C, 1, s.K, s.C}, tapIndex, taps, workspace, pool);
   runGather({x,      s.N, s.H, s.W,     s.C,  y,      s.OH,     s.OW, s.K, s.OH, s.OW,
-             0,      0,   1,   s.stride, taps, tapRow, tapColumn, s.S, workspace},
+             0,      0,   1,   s.stride, taps, tapRow, tapColumn, s.S, packed, epilogue, splits},
             pool);
 }
 
@@ -95,7 +101,8 @@ void conv2d(Arguments a, Pool* pool) {
   const ConvShape s = readShape(a);
   const ConvChoice choice = readChoice(a);
   if (choice.algorithm == ConvAlgorithm::gemm) {
-    return gatherForward(s, x, weight, y, workspace, pool);
+    packForward(weight, s.K, s.R * s.S, s.C, workspace, pool);
+    return gatherForward(s, x, workspace, y, {}, 1, pool);
   }
   if (choice.algorithm == ConvAlgorithm::grouped) {
     return groupedForward(s, x, weight, y, workspace, pool);
@@ -109,6 +116,57 @@ void conv2d(Arguments a, Pool* pool) {
     packWinogradForward<Stride2>(weight, s.K, s.C, workspace, pool);
     runWinograd<Stride2>(pass, pool);
   }
+}
+
+void packWeight(Arguments a, Pool* pool) {
+  const float* weight = a.floats();
+  const float* scale = a.floats();
+  float* packed = a.floats();
+  const int32_t transformedStride = a.integer();  // 0: for the matrix product
+  const int32_t K = a.integer(), taps = a.integer(), C = a.integer();
+  if (transformedStride == 0) {
+    packForward(weight, K, taps, C, packed, pool);
+  } else if (transformedStride == 1) {
+    packWinogradForward<Stride1>(weight, K, C, packed, pool);
+  } else {
+    packWinogradForward<Stride2>(weight, K, C, packed, pool);
+  }
+  if (!scale) return;
+  const int32_t panels = (K + kPanel - 1) / kPanel;
+  const int32_t rows = transformedStride > 0 ? kFilters * kFilters * reductionLength(1, C)
+                                             : reductionLength(taps, C);
+  parallelFor(pool, panels, [&](int32_t panel, char*) {
+    float* to = packed + static_cast<int64_t>(panel) * rows * kPanel;
+    for (int half = 0; half < kPanel; half += kWidth) {
+      const int32_t k = panel * kPanel + half, left = K - k < kWidth ? K - k : kWidth;
+      if (left <= 0) break;
+      const Vector factor = loadLanes(scale + k, left);
+      for (int32_t row = 0; row < rows; ++row) {
+        float* at = to + row * kPanel + half;
+        store(at, load(at) * factor);
+      }
+    }
+  });
+}
+
+void conv2dInference(Arguments a, Pool* pool) {
+  const float* x = a.floats();
+  const float* weight = a.floats();
+  const float* shift = a.floats();
+  const float* residual = a.floats();
+  float* y = a.floats();
+  const bool transformed = a.integer() != 0, relu = a.integer() != 0;
+  const ConvShape s = readShape(a);
+  const ConvChoice choice = readChoice(a);
+  const Epilogue epilogue = {shift, residual, relu};
+  if (choice.algorithm == ConvAlgorithm::gemm) {
+    return gatherForward(s, x, weight, y, epilogue, choice.splits, pool);
+  }
+  const float* weights = transformed ? weight : nullptr;
+  const auto run = s.stride == 1 ? runWinograd<Stride1> : runWinograd<Stride2>;
+  run({x, s.N, s.H, s.W, s.C, y, s.OH, s.OW, s.K, s.padding, weights, {}, nullptr,
+       choice.blockTiles, choice.splits, weight, epilogue},
+      pool);
 }
 
 void conv2dBackwardInput(Arguments a, Pool* pool) {

@@ -1,6 +1,7 @@
 // Two-dimensional convolution and its gradients as implicit matrix products (NHWC).
 //
 //   conv2d:               y(p, k)         = Σ_{r,s,c} x(p@r,s, c) weight(k, r, s, c)
+//   conv2dInference:      y(p, k)         = the same + shift(k) + residual(p, k), relu or not
 //   conv2dBackwardInput:  dx(q, c)        = Σ_{r,s,k} dy(q@r,s, k) weight(k, r, s, c)
 //   conv2dBackwardWeight: dweight(k,r,s,c) = Σ_p dy(p, k) x(p@r,s, c)
 //
@@ -43,10 +44,28 @@ struct ConvChoice {
   int32_t partials, blockTiles, blockChannels, splits;
 };
 
+// What happens to an output as it is stored: sum + shift + residual, then relu.
+struct Epilogue {
+  const float* shift = nullptr;     // (K); null: the sum is stored as it is, and nothing else is read
+  const float* residual = nullptr;  // laid out as the output, may be its memory; or null
+  bool relu = false;
+};
+
+// `shift` and `residual` point at what belongs to this vector.
+PLUSX_INLINE Vector epilogueOf(Vector sum, const float* shift, const float* residual, bool relu,
+                           int32_t lanes) {
+  sum += loadLanes(shift, lanes);
+  if (residual) sum += loadLanes(residual, lanes);
+  if (!relu) return sum;
+  return sum <= Vector{} ? Vector{} : sum;
+}
+
 ConvShape readShape(Arguments& arguments);
 ConvChoice readChoice(Arguments& arguments);
 
 void conv2d(Arguments arguments, Pool* pool);
+void packWeight(Arguments arguments, Pool* pool);
+void conv2dInference(Arguments arguments, Pool* pool);
 void conv2dBackwardInput(Arguments arguments, Pool* pool);
 void conv2dBackwardWeight(Arguments arguments, Pool* pool);
 

@@ -59,45 +59,59 @@ inline const float* source(const Gather& g, const GridPixel& pixel, int32_t tap)
   return g.in + ((static_cast<int64_t>(pixel.n) * g.inH + row) * g.inW + column) * g.inC;
 }
 
-// tile(e / 16, t, e % 16) for `count` steps of the reduction from e on.
-inline void copyRun(const float* from, int32_t e, int32_t count, int32_t t, float* tile) {
-  while (count > 0) {
-    const int32_t room = kChunk - e % kChunk, piece = count < room ? count : room;
-    float* to = tile + (e / kChunk * kTilePixels + t) * kChunk + e % kChunk;
-    for (int32_t i = 0; i < piece; ++i) to[i] = from[i];
-    from += piece;
-    e += piece;
-    count -= piece;
+// The channels of a run of columns side by side in `line`, zero outside the image. May write up to
+// kWidth - 1 floats more.
+inline void copyRun(const Gather& g, int32_t n, int32_t row, int32_t column, float* line) {
+  const int32_t length = g.tapRun * g.inC;
+  const int32_t first = column < 0 ? -column : 0;
+  const int32_t end = g.inW - column < g.tapRun ? g.inW - column : g.tapRun;
+  const bool inside = row >= 0 && row < g.inH && first < end;
+  const int64_t pixel = (static_cast<int64_t>(n) * g.inH + row) * g.inW + column;
+  const int64_t pixels = static_cast<int64_t>(g.N) * g.inH * g.inW;
+  // Whole vectors, where what follows the run is the image as well.
+  if (inside && first == 0 && end == g.tapRun && pixel * g.inC + length + kWidth <= pixels * g.inC) {
+    const float* from = g.in + pixel * g.inC;
+    for (int32_t i = 0; i < length; i += kWidth) store(line + i, load(from + i));
+    return;
   }
+  for (int32_t i = 0; i < length; i += kWidth) store(line + i, Vector{});
+  if (!inside) return;
+  const float* from = g.in + (pixel + first) * g.inC;
+  for (int32_t i = 0; i < (end - first) * g.inC; ++i) line[first * g.inC + i] = from[i];
 }
 
-// The channels of a few columns side by side, those inside the image.
-void packRuns(const Gather& g, const GridPixel& pixel, int32_t t, float* tile) {
-  for (int32_t tap = 0; tap < g.taps; tap += g.tapRun) {
-    const int32_t row = pixel.i * g.inStride + g.tapRow[tap];
-    const int32_t column = pixel.j * g.inStride + g.tapColumn[tap];
-    if (row < 0 || row >= g.inH) continue;
-    const int32_t first = column < 0 ? -column : 0;
-    const int32_t end = g.inW - column < g.tapRun ? g.inW - column : g.tapRun;
-    if (first >= end) continue;
-    const float* from =
-        g.in + ((static_cast<int64_t>(pixel.n) * g.inH + row) * g.inW + column + first) * g.inC;
-    copyRun(from, (tap + first) * g.inC, (end - first) * g.inC, t, tile);
+// Where the channels do not fill chunks, each pixel's are put in a line first. All lines before the
+// first chunk: what has just been stored in other pieces cannot be loaded at once.
+void packLines(const Gather& g, GridPixel pixel, int32_t count, int32_t reduction, float* lines,
+               float* tile) {
+  const int32_t lineFloats = reduction + kChunk;
+  float* line = lines;
+  for (int32_t t = 0; t < count; ++t, line += lineFloats, advance(pixel, g)) {
+    for (int32_t tap = 0; tap < g.taps; tap += g.tapRun) {
+      copyRun(g, pixel.n, pixel.i * g.inStride + g.tapRow[tap],
+              pixel.j * g.inStride + g.tapColumn[tap], line + tap * g.inC);
+    }
+    for (int32_t e = g.taps * g.inC; e < reduction; ++e) line[e] = 0.0f;
+  }
+  for (int32_t e = 0; e < reduction; e += kChunk) {
+    for (int32_t t = 0; t < count; ++t, tile += kChunk) {
+      const float* from = lines + t * lineFloats + e;
+      for (int32_t i = 0; i < kChunk; i += kWidth) store(tile + i, load(from + i));
+    }
+    tile += (kTilePixels - count) * kChunk;
   }
 }
 
 // Lays the pixels of one tile side by side: tile(chunk, pixel, 16). A chunk is 16 steps of the
 // reduction; the kernel reads them with one pointer and constant displacements.
-void packTile(const Gather& g, GridPixel pixel, int32_t count, int32_t reduction, float* tile) {
+void packTile(const Gather& g, GridPixel pixel, int32_t count, int32_t reduction, float* lines,
+              float* tile) {
   const bool wholeChunks = g.inC % kChunk == 0;
-  if (!wholeChunks || count < kTilePixels || g.taps == 0) {
+  if (count < kTilePixels || g.taps == 0) {
     __builtin_memset(tile, 0, sizeof(float) * reduction * kTilePixels);
   }
+  if (!wholeChunks) return packLines(g, pixel, count, reduction, lines, tile);
   for (int32_t t = 0; t < count; ++t, advance(pixel, g)) {
-    if (!wholeChunks) {
-      packRuns(g, pixel, t, tile);
-      continue;
-    }
     for (int32_t tap = 0; tap < g.taps; ++tap) {
       const float* from = source(g, pixel, tap);
       float* to = tile + (static_cast<int64_t>(tap) * g.inC / kChunk * kTilePixels + t) * kChunk;
@@ -112,6 +126,20 @@ void packTile(const Gather& g, GridPixel pixel, int32_t count, int32_t reduction
   }
 }
 
+// One pixel's outputs of a panel; they lie `offset` floats behind the output's start.
+inline void storePixel(const Epilogue& epilogue, const float* sums, int64_t offset, int32_t first,
+                       int32_t channels, float* to) {
+  for (int32_t o = 0; o < channels; o += kWidth) {
+    const int32_t lanes = channels - o < kWidth ? channels - o : kWidth;
+    Vector value = load(sums + o);
+    if (epilogue.shift) {
+      const float* residual = epilogue.residual ? epilogue.residual + offset + o : nullptr;
+      value = epilogueOf(value, epilogue.shift + first + o, residual, epilogue.relu, lanes);
+    }
+    storeLanes(to + o, value, lanes);
+  }
+}
+
 // Tiles whose packed inputs share the second-level cache with one panel of weights.
 int32_t tilesPerBlock(int32_t reduction) {
   const int64_t tileBytes = static_cast<int64_t>(reduction) * kTilePixels * sizeof(float);
@@ -119,9 +147,9 @@ int32_t tilesPerBlock(int32_t reduction) {
   return static_cast<int32_t>(fit < 1 ? 1 : fit > 8 ? 8 : fit);
 }
 
-// A reduction so long that a single tile exceeds the scratch is done in parts.
+// A single tile and the lines of its pixels fit into the scratch.
 constexpr int32_t kMaxReduction =
-    static_cast<int32_t>((kThreadScratchBytes - 4096) / sizeof(float) / kTilePixels);
+    static_cast<int32_t>((kThreadScratchBytes - 4096) / sizeof(float) / (2 * kTilePixels));
 
 }  // namespace
 
@@ -134,9 +162,15 @@ void runGather(const Gather& g, Pool* pool) {
   const int64_t blockPixels = static_cast<int64_t>(blockTiles) * kTilePixels;
   const int32_t blocks = static_cast<int32_t>((pixels + blockPixels - 1) / blockPixels);
 
-  parallelFor(pool, blocks, [&](int32_t block, char* scratch) {
+  const int32_t perSplit = (panels + g.channelSplits - 1) / g.channelSplits;
+
+  parallelFor(pool, blocks * g.channelSplits, [&](int32_t task, char* scratch) {
+    const int32_t block = task / g.channelSplits;
+    const int32_t firstPanel = task % g.channelSplits * perSplit;
+    const int32_t endPanel = firstPanel + perSplit < panels ? firstPanel + perSplit : panels;
     float* tiles = reinterpret_cast<float*>(scratch);
     const int64_t tileFloats = static_cast<int64_t>(reduction) * kTilePixels;
+    float* lines = tiles + blockTiles * tileFloats;
     const int64_t firstPixel = block * blockPixels;
     const int64_t left = pixels - firstPixel < blockPixels ? pixels - firstPixel : blockPixels;
     const int32_t tileCount = static_cast<int32_t>((left + kTilePixels - 1) / kTilePixels);
@@ -148,9 +182,9 @@ void runGather(const Gather& g, Pool* pool) {
                    inImage / g.gridW, inImage % g.gridW};
       const int64_t count = left - t * kTilePixels;
       packTile(g, starts[t], static_cast<int32_t>(count < kTilePixels ? count : kTilePixels),
-               reduction, tiles + t * tileFloats);
+               reduction, lines, tiles + t * tileFloats);
     }
-    for (int32_t panel = 0; panel < panels; ++panel) {
+    for (int32_t panel = firstPanel; panel < endPanel; ++panel) {
       const float* weights = g.packed + static_cast<int64_t>(panel) * reduction * kPanel;
       const int32_t first = panel * kPanel;
       const int32_t channels = g.outC - first < kPanel ? g.outC - first : kPanel;
@@ -163,12 +197,7 @@ void runGather(const Gather& g, Pool* pool) {
         for (int32_t q = 0; q < kTilePixels && q < count; ++q, advance(pixel, g)) {
           const int64_t row = static_cast<int64_t>(pixel.n) * g.outH + g.row0 + pixel.i * g.step;
           float* to = g.out + (row * g.outW + g.column0 + pixel.j * g.step) * g.outC + first;
-          if (channels == kPanel) {
-            store(to, load(result + q * kPanel));
-            store(to + kWidth, load(result + q * kPanel + kWidth));
-          } else {
-            for (int32_t o = 0; o < channels; ++o) to[o] = result[q * kPanel + o];
-          }
+          storePixel(g.epilogue, result + q * kPanel, to - g.out, first, channels, to);
         }
       }
     }

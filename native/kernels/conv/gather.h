@@ -22,6 +22,9 @@ struct Gather {
   int32_t tapRun;
   // (outC/kPanel, reduction, kPanel), see packWeights.
   const float* packed;
+  Epilogue epilogue = {};
+  // In how many tasks the output channels of a block of pixels are cut.
+  int32_t channelSplits = 1;
 };
 
 // Length of the packed reduction: all taps' channels in a row, filled up with zeros. Pixels that

@@ -1,6 +1,6 @@
 // The register tile of every matrix product here: pixels (or tiles) × output channels.
 //
-//   out(row, o) = Σ_i tile(i / 16, row, i % 16) panel(i, o)
+//   out(row, o) = Σ_i tile(i / 16, row, i % 16) panel(i, o), or out(row, o) + the same
 //
 // `tile` lies in chunks of kChunk steps of the reduction for kTilePixels rows, so that the kernel
 // reads all rows through one pointer and constant displacements; `panel` is (reduction, kPanel).
@@ -10,10 +10,17 @@
 namespace plusx::PLUSX_ISA {
 
 // 2·Rows accumulators stay in registers; look at the disassembly when changing it.
-template <int Rows>
+template <int Rows, bool Accumulate>
 __attribute__((noinline)) void multiplyTile(const float* tile, const float* panel,
                                             int32_t reduction, float* out) {
   Vector acc[Rows][2] = {};
+  if constexpr (Accumulate) {
+#pragma GCC unroll 16
+    for (int t = 0; t < Rows; ++t) {
+      acc[t][0] = load(out + t * kPanel);
+      acc[t][1] = load(out + t * kPanel + kWidth);
+    }
+  }
   for (int32_t chunk = 0; chunk < reduction; chunk += kChunk) {
 #pragma GCC unroll 2
     for (int c = 0; c < kChunk; ++c) {
@@ -35,13 +42,18 @@ __attribute__((noinline)) void multiplyTile(const float* tile, const float* pane
   }
 }
 
-// `rows` of a tile exist: a half-empty tile takes half the time. Rows beyond are undefined.
+// `rows` of a tile exist: one that is half empty, or all but four rows, takes less time. Rows beyond
+// are undefined.
+template <bool Accumulate = false>
 static inline void multiplyRows(int32_t rows, const float* tile, const float* panel,
                                 int32_t reduction, float* out) {
-  if (rows > kTilePixels / 2) {
-    multiplyTile<kTilePixels>(tile, panel, reduction, out);
+  constexpr int kHalf = kTilePixels / 2, kFew = 4;
+  if (rows <= kHalf && (rows > kFew || kHalf < kFew)) {
+    multiplyTile<kHalf, Accumulate>(tile, panel, reduction, out);
+  } else if (rows <= kFew) {
+    multiplyTile<kFew, Accumulate>(tile, panel, reduction, out);
   } else {
-    multiplyTile<kTilePixels / 2>(tile, panel, reduction, out);
+    multiplyTile<kTilePixels, Accumulate>(tile, panel, reduction, out);
   }
 }
 

@@ -5,7 +5,7 @@ namespace plusx::PLUSX_ISA {
 namespace {
 
 // Element (row, i) of a lies at row·aRow + i·aInner, element (i, n) of b at i·bInner + n·bColumn.
-struct Product {
+struct MatrixProduct {
   const float* a;
   const float* b;
   float* y;
@@ -25,7 +25,7 @@ constexpr int32_t kDotColumns = 32;
 
 // y(r, c) += Σ_i a(r, i) b(c, i): lanes are summed in a fixed order.
 template <int Rows, int Columns>
-void addDots(const Product& p, int32_t row, int32_t column, int32_t first, int32_t end) {
+void addDots(const MatrixProduct& p, int32_t row, int32_t column, int32_t first, int32_t end) {
   const float* a = p.a + row * p.aRow;
   const float* b = p.b + column * p.bColumn;
   Vector acc[Rows][Columns] = {};
@@ -54,7 +54,7 @@ void addDots(const Product& p, int32_t row, int32_t column, int32_t first, int32
 }
 
 template <int Rows>
-void addDotRows(const Product& p, int32_t row, int32_t column, int32_t endColumn, int32_t first,
+void addDotRows(const MatrixProduct& p, int32_t row, int32_t column, int32_t endColumn, int32_t first,
                 int32_t end) {
   for (; column + kTileColumns <= endColumn; column += kTileColumns) {
     addDots<Rows, kTileColumns>(p, row, column, first, end);
@@ -62,7 +62,7 @@ void addDotRows(const Product& p, int32_t row, int32_t column, int32_t endColumn
   for (; column < endColumn; ++column) addDots<Rows, 1>(p, row, column, first, end);
 }
 
-void multiplyByDots(const Product& p, Pool* pool) {
+void multiplyByDots(const MatrixProduct& p, Pool* pool) {
   parallelFor(pool, (p.N + kDotColumns - 1) / kDotColumns, [&](int32_t task, char*) {
     const int32_t column = task * kDotColumns;
     const int32_t endColumn = column + kDotColumns < p.N ? column + kDotColumns : p.N;
@@ -91,7 +91,7 @@ constexpr int32_t kRowColumns = 1024;
 
 // y(r, n) += Σ_i a(r, i) b(i, n) for kTileColumns vectors of n.
 template <int Rows>
-void addRows(const Product& p, int32_t row, int32_t column, int32_t first, int32_t end) {
+void addRows(const MatrixProduct& p, int32_t row, int32_t column, int32_t first, int32_t end) {
   const float* a = p.a + row * p.aRow + first * p.aInner;
   const float* b = p.b + first * p.bInner + column;
   float* y = p.y + static_cast<int64_t>(row) * p.N + column;
@@ -124,7 +124,7 @@ void addRows(const Product& p, int32_t row, int32_t column, int32_t first, int32
 }
 
 // The same for the columns that fill no tile.
-void addRest(const Product& p, int32_t row, int32_t column, int32_t endColumn, int32_t first,
+void addRest(const MatrixProduct& p, int32_t row, int32_t column, int32_t endColumn, int32_t first,
              int32_t end) {
   float* y = p.y + static_cast<int64_t>(row) * p.N;
   for (int32_t i = first; i < end; ++i) {
@@ -134,7 +134,7 @@ void addRest(const Product& p, int32_t row, int32_t column, int32_t endColumn, i
   }
 }
 
-void multiplyByRows(const Product& p, Pool* pool) {
+void multiplyByRows(const MatrixProduct& p, Pool* pool) {
   const int32_t columnTasks = (p.N + kRowColumns - 1) / kRowColumns;
   const int32_t rowTasks = (p.M + kRowRows - 1) / kRowRows;
   parallelFor(pool, rowTasks * columnTasks, [&](int32_t task, char*) {
@@ -165,7 +165,7 @@ void multiplyByRows(const Product& p, Pool* pool) {
 
 // Both transposed: no layer asks for it ------------------------------------------------------------
 
-void multiplyPlainly(const Product& p, Pool* pool) {
+void multiplyPlainly(const MatrixProduct& p, Pool* pool) {
   parallelFor(pool, p.M, [&](int32_t m, char*) {
     for (int32_t n = 0; n < p.N; ++n) {
       float sum = 0.0f;
@@ -185,16 +185,9 @@ void matmul(Arguments arguments, Pool* pool) {
   float* y = arguments.floats();
   const int32_t M = arguments.integer(), N = arguments.integer(), inner = arguments.integer();
   const bool transposeA = arguments.integer() != 0, transposeB = arguments.integer() != 0;
-  const Product product = {a,
-                           b,
-                           y,
-                           M,
-                           N,
-                           inner,
-                           transposeA ? 1 : inner,
-                           transposeA ? M : 1,
-                           transposeB ? 1 : N,
-                           transposeB ? inner : 1};
+  const MatrixProduct product = {a, b, y, M, N, inner,
+                                 transposeA ? 1 : inner, transposeA ? M : 1,
+                                 transposeB ? 1 : N, transposeB ? inner : 1};
   if (!transposeB) return multiplyByRows(product, pool);
   if (!transposeA) return multiplyByDots(product, pool);
   multiplyPlainly(product, pool);

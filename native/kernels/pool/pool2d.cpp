@@ -47,18 +47,33 @@ int64_t at(const PoolShape& p, int32_t n, int32_t h, int32_t w) {
   return ((static_cast<int64_t>(n) * p.H + h) * p.W + w) * p.C;
 }
 
-// body(n, window, first channel's index in y) for each output pixel, an image a task: gradients
-// of overlapping windows meet within one image only.
+// body(n, window, first channel's index in y) for the output pixels of some rows.
 template <typename Body>
-void eachWindow(Pool* pool, const PoolShape& p, const Body& body) {
-  parallelFor(pool, p.N, [&](int32_t n, char*) {
-    for (int32_t oh = 0; oh < p.OH; ++oh) {
-      for (int32_t ow = 0; ow < p.OW; ++ow) {
-        const int64_t out = ((static_cast<int64_t>(n) * p.OH + oh) * p.OW + ow) * p.C;
-        body(n, windowAt(p, oh, ow), out);
-      }
+void windowsOfRows(const PoolShape& p, int32_t n, int32_t firstRow, int32_t endRow,
+                   const Body& body) {
+  for (int32_t oh = firstRow; oh < endRow; ++oh) {
+    for (int32_t ow = 0; ow < p.OW; ++ow) {
+      const int64_t out = ((static_cast<int64_t>(n) * p.OH + oh) * p.OW + ow) * p.C;
+      body(n, windowAt(p, oh, ow), out);
     }
+  }
+}
+
+// A few rows a task: outputs do not meet.
+template <typename Body>
+void eachOutput(Pool* pool, const PoolShape& p, const Body& body) {
+  constexpr int32_t kRows = 4;
+  const int32_t bands = (p.OH + kRows - 1) / kRows;
+  parallelFor(pool, p.N * bands, [&](int32_t task, char*) {
+    const int32_t first = task % bands * kRows;
+    windowsOfRows(p, task / bands, first, first + kRows < p.OH ? first + kRows : p.OH, body);
   });
+}
+
+// An image a task: gradients of overlapping windows meet within one image only.
+template <typename Body>
+void eachGradient(Pool* pool, const PoolShape& p, const Body& body) {
+  parallelFor(pool, p.N, [&](int32_t n, char*) { windowsOfRows(p, n, 0, p.OH, body); });
 }
 
 void clearImages(Pool* pool, const PoolShape& p, float* dx) {
@@ -74,17 +89,18 @@ void maxPool2d(Arguments a, Pool* pool) {
   const float* x = a.floats();
   float* y = a.floats();
   const PoolShape p = readPoolShape(a);
-  eachWindow(pool, p, [&](int32_t n, const Window& window, int64_t out) {
-    for (int32_t c = 0; c < p.C; ++c) y[out + c] = -__builtin_inff();
-    for (int32_t h = window.top; h < window.bottom; ++h) {
-      for (int32_t w = window.left; w < window.right; ++w) {
-        const float* from = x + at(p, n, h, w);
-        for (int32_t c = 0; c < p.C; ++c) {
-          const float best = y[out + c];
+  eachOutput(pool, p, [&](int32_t n, const Window& window, int64_t out) {
+    for (int32_t c = 0; c < p.C; c += kWidth) {
+      const int32_t lanes = p.C - c < kWidth ? p.C - c : kWidth;
+      Vector best = Vector{} - __builtin_inff();
+      for (int32_t h = window.top; h < window.bottom; ++h) {
+        for (int32_t w = window.left; w < window.right; ++w) {
+          const Vector value = loadLanes(x + at(p, n, h, w) + c, lanes);
           // A NaN wins, as in PyTorch: a diverging run must be seen.
-          y[out + c] = from[c] > best || from[c] != from[c] ? from[c] : best;
+          best = ((value > best) | (value != value)) ? value : best;
         }
       }
+      storeLanes(y + out + c, best, lanes);
     }
   });
 }
@@ -95,7 +111,7 @@ void maxPool2dBackward(Arguments a, Pool* pool) {
   float* dx = a.floats();
   const PoolShape p = readPoolShape(a);
   clearImages(pool, p, dx);
-  eachWindow(pool, p, [&](int32_t n, const Window& window, int64_t out) {
+  eachGradient(pool, p, [&](int32_t n, const Window& window, int64_t out) {
     for (int32_t c = 0; c < p.C; c += kWidth) {
       const int32_t lanes = p.C - c < kWidth ? p.C - c : kWidth;
       Vector best = loadLanes(x + at(p, n, window.top, window.left) + c, lanes);
@@ -127,7 +143,7 @@ void avgPool2d(Arguments a, Pool* pool) {
   float* y = a.floats();
   const PoolShape p = readPoolShape(a);
   const bool countIncludePad = a.integer() != 0;
-  eachWindow(pool, p, [&](int32_t n, const Window& window, int64_t out) {
+  eachOutput(pool, p, [&](int32_t n, const Window& window, int64_t out) {
     const float count = countOf(window, countIncludePad);
     for (int32_t c = 0; c < p.C; ++c) y[out + c] = 0.0f;
     for (int32_t h = window.top; h < window.bottom; ++h) {
@@ -146,7 +162,7 @@ void avgPool2dBackward(Arguments a, Pool* pool) {
   const PoolShape p = readPoolShape(a);
   const bool countIncludePad = a.integer() != 0;
   clearImages(pool, p, dx);
-  eachWindow(pool, p, [&](int32_t n, const Window& window, int64_t out) {
+  eachGradient(pool, p, [&](int32_t n, const Window& window, int64_t out) {
     const float count = countOf(window, countIncludePad);
     for (int32_t h = window.top; h < window.bottom; ++h) {
       for (int32_t w = window.left; w < window.right; ++w) {

@@ -69,8 +69,9 @@ bool streams(const WinogradPass& pass) {
   return pass.outC % kWidth == 0 && bytes > kCacheBytes;
 }
 
-// y = Aᵀ m A of every tile for one vector of output channels.
-template <typename Tiling>
+// y = Aᵀ m A of every tile for one vector of output channels: stored with its statistics, or, where
+// Inference, behind the epilogue.
+template <typename Tiling, bool Inference>
 void transformOutputs(const WinogradPass& pass, const TileGrid& grid, const Block& block,
                       const float* products, int32_t k, Deviations& deviations) {
   constexpr int kTile = Tiling::kOutput;
@@ -97,15 +98,22 @@ void transformOutputs(const WinogradPass& pass, const TileGrid& grid, const Bloc
     total += rows * columns;
     const int64_t row = static_cast<int64_t>(pass.outW) * pass.outC;
     const auto keep = PLUSX_LAMBDA(int i, int j) {
-      const Vector value = y[i * kTile + j], deviation = value - pivot;
+      Vector value = y[i * kTile + j];
       float* pixel = to + i * row + static_cast<int64_t>(j) * pass.outC;
+      if constexpr (Inference) {
+        const Epilogue& epilogue = pass.epilogue;
+        const float* residual = epilogue.residual ? epilogue.residual + (pixel - pass.out) : nullptr;
+        value = epilogueOf(value, epilogue.shift + k, residual, epilogue.relu, channels);
+      } else {
+        const Vector deviation = value - pivot;
+        sum += deviation;
+        squares += deviation * deviation;
+      }
       if (streaming) {
         storeStreaming(pixel, value);
       } else {
         storeLanes(pixel, value, channels);
       }
-      sum += deviation;
-      squares += deviation * deviation;
     };
     if (rows == kTile && columns == kTile) {
 #pragma GCC unroll 8
@@ -136,6 +144,44 @@ void storeDeviations(const WinogradPass& pass, int32_t index, int32_t k, const D
   }
 }
 
+// products(position, tile, lane) = inputs · weights, a panel's, over `channels` input channels from
+// `first` on; `filterStride` floats lie between two transformed filters.
+template <typename Tiling, bool Accumulate>
+void multiplyPositions(const Block& block, const float* inputs, int32_t first, int32_t channels,
+                       const float* weights, int64_t filterStride, float* products) {
+  const int64_t groupFloats = static_cast<int64_t>(block.chunks) * kChunk * kTilePixels;
+  for (const Product& product : kOrder<Tiling>.list) {
+    const float* tile = inputs + product.position * block.inputStride +
+                        static_cast<int64_t>(first) * kTilePixels;
+    const float* filter = weights + product.filter * filterStride;
+    float* to = products + product.position * block.productStride;
+    for (int32_t g = 0; g < block.groups; ++g) {
+      const int32_t left = block.count - g * kTilePixels;
+      multiplyRows<Accumulate>(left, tile, filter, channels, to);
+      tile += groupFloats;
+      to += kTilePixels * kPanel;
+    }
+  }
+}
+
+template <typename Tiling>
+void multiplyPanel(const WinogradPass& pass, const Block& block, int32_t panel, const float* inputs,
+                   float* staged, float* products) {
+  const int32_t reduction = block.chunks * kChunk;
+  if (pass.weights) {
+    const int64_t stride = static_cast<int64_t>(reduction) * kPanel;
+    const float* weights = pass.weights + panel * kFilters * kFilters * stride;
+    return multiplyPositions<Tiling, false>(block, inputs, 0, reduction, weights, stride, products);
+  }
+  for (int32_t c = 0; c < reduction; c += kStagedChannels) {
+    const int32_t count = reduction - c < kStagedChannels ? reduction - c : kStagedChannels;
+    transformStage<Tiling>(pass.packed, pass.inC, panel, c, count, staged);
+    const auto multiply =
+        c == 0 ? multiplyPositions<Tiling, false> : multiplyPositions<Tiling, true>;
+    multiply(block, inputs, c, count, staged, kStagedStride, products);
+  }
+}
+
 }  // namespace
 
 template <typename Tiling>
@@ -151,32 +197,27 @@ void runWinograd(const WinogradPass& pass, Pool* pool) {
     const Block block = blockAt(pass, tiles, index);
     float* inputs = reinterpret_cast<float*>(scratch);
     float* products = inputs + kPositions<Tiling> * block.inputStride;
-    const int64_t bytes =
-        sizeof(float) * kPositions<Tiling> * (block.inputStride + block.productStride);
-    if (bytes > static_cast<int64_t>(kThreadScratchBytes)) __builtin_trap();
+    float* staged = products + kPositions<Tiling> * block.productStride;
+    const int64_t stagedFloats = pass.weights ? 0 : kFilters * kFilters * kStagedStride;
+    const int64_t floats =
+        kPositions<Tiling> * (block.inputStride + block.productStride) + stagedFloats;
+    if (floats * sizeof(float) > kThreadScratchBytes) __builtin_trap();
 
     transformInputs<Tiling>(pass, grid, block, inputs);
-    const int32_t reduction = block.chunks * kChunk;
     const int32_t firstPanel = task % pass.channelSplits * perSplit;
     const int32_t endPanel = firstPanel + perSplit < panels ? firstPanel + perSplit : panels;
     for (int32_t panel = firstPanel; panel < endPanel; ++panel) {
-      const int64_t filterStride = static_cast<int64_t>(reduction) * kPanel;
-      const float* weights = pass.weights + panel * kFilters * kFilters * filterStride;
-      for (const Product& product : kOrder<Tiling>.list) {
-        const float* tile = inputs + product.position * block.inputStride;
-        float* to = products + product.position * block.productStride;
-        for (int32_t g = 0; g < block.groups; ++g) {
-          const int32_t left = block.count - g * kTilePixels;
-          multiplyRows(left, tile, weights + product.filter * filterStride, reduction, to);
-          tile += reduction * kTilePixels;
-          to += kTilePixels * kPanel;
-        }
-      }
+      multiplyPanel<Tiling>(pass, block, panel, inputs, staged, products);
       for (int half = 0; half < 2; ++half) {
         const int32_t k = panel * kPanel + half * kWidth;
         if (k >= pass.outC) break;
         Deviations deviations;
-        transformOutputs<Tiling>(pass, grid, block, products + half * kWidth, k, deviations);
+        const float* from = products + half * kWidth;
+        if (pass.epilogue.shift) {
+          transformOutputs<Tiling, true>(pass, grid, block, from, k, deviations);
+        } else {
+          transformOutputs<Tiling, false>(pass, grid, block, from, k, deviations);
+        }
         if (pass.statistics) storeDeviations(pass, index, k, deviations);
       }
     }

@@ -1,4 +1,5 @@
 // The weights in the Winograd domain, in panels of output channels as the matrix product reads them.
+#include "kernels/conv/gather.h"
 #include "winograd.h"
 
 namespace plusx::PLUSX_ISA {
@@ -9,9 +10,9 @@ namespace {
 template <typename Tiling>
 PLUSX_INLINE void packFilter(const Vector* g, int64_t positionStride, float* packed) {
   transformFilter<Tiling>(PLUSX_LAMBDA(int i, int j) { return g[i * 3 + j]; },
-                  PLUSX_LAMBDA(int i, int j, Vector value) {
-                    store(packed + (i * kFilters + j) * positionStride, value);
-                  });
+                          PLUSX_LAMBDA(int i, int j, Vector value) {
+                            store(packed + (i * kFilters + j) * positionStride, value);
+                          });
 }
 
 // filter(output lane, reduced, taps) is a function of the pass; the rest is the same.
@@ -51,6 +52,29 @@ void packWinogradForward(const float* weight, int32_t K, int32_t C, float* packe
 }
 
 template <typename Tiling>
+void transformStage(const float* packed, int32_t C, int32_t panel, int32_t first, int32_t count,
+                    float* staged) {
+  // They come from main memory: fetched so many channels ahead.
+  constexpr int32_t kAhead = 16;
+  const int64_t tapStride = static_cast<int64_t>(C) * kPanel;
+  const float* from = packed + (int64_t{panel} * reductionLength(9, C) + first) * kPanel;
+  for (int32_t i = 0; i < count; ++i, from += kPanel, staged += kPanel) {
+    for (int half = 0; half < kPanel; half += kWidth) {
+      Vector g[9] = {};
+      if (first + i < C) {
+#pragma GCC unroll 9
+        for (int tap = 0; tap < 9; ++tap) {
+          const float* at = from + tap * tapStride + half;
+          __builtin_prefetch(at + kAhead * kPanel);
+          g[tap] = load(at);
+        }
+      }
+      packFilter<Tiling>(g, kStagedStride, staged + half);
+    }
+  }
+}
+
+template <typename Tiling>
 void packWinogradBackward(const float* weight, int32_t K, int32_t C, float* packed, Pool* pool) {
   packPanels<Tiling>(C, K, packed, pool, [&](int32_t c, int32_t k, Vector* g) {
     const int32_t lanes = C - c < kWidth ? C - c : kWidth;
@@ -63,6 +87,8 @@ void packWinogradBackward(const float* weight, int32_t K, int32_t C, float* pack
 
 template void packWinogradForward<Stride1>(const float*, int32_t, int32_t, float*, Pool*);
 template void packWinogradForward<Stride2>(const float*, int32_t, int32_t, float*, Pool*);
+template void transformStage<Stride1>(const float*, int32_t, int32_t, int32_t, int32_t, float*);
+template void transformStage<Stride2>(const float*, int32_t, int32_t, int32_t, int32_t, float*);
 template void packWinogradBackward<Stride1>(const float*, int32_t, int32_t, float*, Pool*);
 template void packWinogradBackward<Stride2Backward>(const float*, int32_t, int32_t, float*, Pool*);
 

@@ -17,6 +17,12 @@
 
 namespace plusx::PLUSX_ISA {
 
+// Input channels whose weights a task transforms at a time (`stagedChannels` of algorithms.ts): with
+// the inputs they fill the second-level cache.
+constexpr int kStagedChannels = 64;
+// Between their filters, a line added as in a pass's blocks.
+constexpr int64_t kStagedStride = kStagedChannels * kPanel + kChunk;
+
 // Where a block's tiles lie: tile t covers outputs kOutput·(row, column) of image n.
 struct TileGrid {
   int32_t N, rows, columns;
@@ -69,6 +75,9 @@ struct WinogradPass {
   float* statistics;
   // Tiles a task, and in how many tasks the output channels of a block are cut.
   int32_t blockTiles, channelSplits;
+  // As packWeight leaves them; where `weights` is null, a task transforms those that it needs.
+  const float* packed = nullptr;
+  Epilogue epilogue = {};
 };
 
 template <typename Tiling>
@@ -77,6 +86,11 @@ void runWinograd(const WinogradPass& pass, Pool* pool);
 // weight (K,3,3,C) → G g Gᵀ for forward, reduced over C.
 template <typename Tiling>
 void packWinogradForward(const float* weight, int32_t K, int32_t C, float* packed, Pool* pool);
+// From weights that packWeight has packed: a panel's, channels first .. first + count, to `staged`
+// (36, kStagedChannels, kPanel), a line between filters.
+template <typename Tiling>
+void transformStage(const float* packed, int32_t C, int32_t panel, int32_t first, int32_t count,
+                    float* staged);
 // The same turned by 180°, reduced over K.
 template <typename Tiling>
 void packWinogradBackward(const float* weight, int32_t K, int32_t C, float* packed, Pool* pool);

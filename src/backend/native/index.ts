@@ -9,7 +9,8 @@ import type { Plan, Slot } from '../../plan/plan.js';
 import type { Backend, Executable, TensorData } from '../backend.js';
 import { freeMemory, totalMemory } from '../memory.js';
 import { peaksMemoryBytes, peaksOf } from '../peaks.js';
-import { encodeProgram, kernelCapabilities } from '../program.js';
+import { Preparation } from '../preparation.js';
+import { encodeProgram, kernelCapabilities, stepStart } from '../program.js';
 import { allocateLike, expectData, expectSameState } from '../transfer.js';
 import { loadAddon, type Addon, type NativeArena, type NativePool } from './addon.js';
 
@@ -52,7 +53,11 @@ export function backendOf(addon: Addon, options: NativeOptions): Backend {
     async compile(plan, sharing) {
       const shared = sharing instanceof NativeExecutable ? sharing.memory : undefined;
       if (sharing) expectSameState(sharing.plan, plan);
-      const memory = shared ?? { arena: allocate(addon, plan.arenaBytes), state: 'idle' };
+      const memory = shared ?? {
+        arena: allocate(addon, plan.arenaBytes),
+        preparation: new Preparation(),
+        state: 'idle',
+      };
       if (shared) grow(addon, shared.arena, plan.arenaBytes);
       return new NativeExecutable(addon, pool, memory, plan);
     },
@@ -82,6 +87,7 @@ class Pool {
 /** What the executables of one model share. */
 interface Memory {
   readonly arena: NativeArena;
+  readonly preparation: Preparation;
   state: 'idle' | 'running' | 'freed';
 }
 
@@ -98,17 +104,25 @@ class NativeExecutable implements Executable {
   }
 
   async run(inputs: Readonly<Record<string, TensorData>>): Promise<void> {
-    await this.start(inputs, (pool, arena) => this.addon.run(pool, arena, this.program));
+    await this.start(inputs, (pool, arena, first) =>
+      this.addon.run(pool, arena, this.programFrom(first)),
+    );
   }
 
   profile(inputs: Readonly<Record<string, TensorData>>): Promise<Float64Array> {
-    return this.start(inputs, (pool, arena) => this.addon.profile(pool, arena, this.program));
+    return this.start(inputs, async (pool, arena, first) =>
+      Preparation.timesOfAll(first, await this.addon.profile(pool, arena, this.programFrom(first))),
+    );
+  }
+
+  private programFrom(step: number): Int32Array {
+    return this.program.subarray(stepStart(this.program, step));
   }
 
   /** One run at a time: the next one's inputs would come too early. */
   private async start<T>(
     inputs: Readonly<Record<string, TensorData>>,
-    work: (pool: NativePool, arena: NativeArena) => Promise<T>,
+    work: (pool: NativePool, arena: NativeArena, first: number) => Promise<T>,
   ): Promise<T> {
     const { memory } = this;
     if (memory.state === 'freed') throw new Error('internal: the executable was disposed of');
@@ -119,7 +133,9 @@ class NativeExecutable implements Executable {
     }
     memory.state = 'running';
     try {
-      return await this.pool.use((pool) => work(pool, memory.arena));
+      return await memory.preparation.around(this, (first) =>
+        this.pool.use((pool) => work(pool, memory.arena, first)),
+      );
     } finally {
       memory.state = 'idle';
     }
@@ -133,6 +149,7 @@ class NativeExecutable implements Executable {
 
   write(slot: Slot, data: TensorData): Promise<void> {
     expectData('a slot', slot, data);
+    this.memory.preparation.forget();
     this.addon.write(this.memory.arena, slot.offset, data);
     return Promise.resolve();
   }

@@ -20,12 +20,12 @@ interface Sizes {
   readonly OW: number;
 }
 
-/** x (N,H,W,C), y (N,OH,OW,K) and weight (K,R,S,C/groups), or their gradients. */
-function sizesOf(x: Slot, y: Slot, weight: Slot): Sizes {
+/** x (N,H,W,C), y (N,OH,OW,K) and weight (K,R,S,C/groups), packed or not, or their gradients. */
+function sizesOf(x: Slot, y: Slot, weight: Slot, groups: number): Sizes {
   const [N, H, W, C] = x.shape as [number, number, number, number];
   const [, OH, OW, K] = y.shape as [number, number, number, number];
-  const [, R, S, perGroup] = weight.shape as [number, number, number, number];
-  return { N, H, W, C, K, R, S, OH, OW, perGroup, outputsPerGroup: (K * perGroup) / C };
+  const [, R, S] = weight.shape as [number, number, number, number];
+  return { N, H, W, C, K, R, S, OH, OW, perGroup: C / groups, outputsPerGroup: K / groups };
 }
 
 /**
@@ -73,31 +73,70 @@ function activated(
   });
 }
 
+/** Σ x(…) weight(k, …), in the order of y. */
+function convolve(
+  sizes: Sizes,
+  window: { readonly stride: number; readonly padding: number },
+  x: Float32Array,
+  weight: Float32Array,
+): Float64Array {
+  const { N, K, R, S, OH, OW, perGroup } = sizes;
+  const sums = new Float64Array(N * OH * OW * K);
+  eachTap(sizes, window, (pixel, out, tap) => {
+    for (let k = 0; k < K; k++) {
+      const filter = (k * R * S + tap) * perGroup;
+      const first = pixel + firstChannel(sizes, k);
+      let sum = 0;
+      for (let c = 0; c < perGroup; c++) sum += x[first + c]! * weight[filter + c]!;
+      sums[out + k]! += sum;
+    }
+  });
+  return sums;
+}
+
 export const convolutionSteps: StepTable<
-  'conv2d' | 'conv2dBackwardInput' | 'conv2dBackwardWeight' | 'matmul'
+  | 'conv2d'
+  | 'packWeight'
+  | 'conv2dInference'
+  | 'conv2dBackwardInput'
+  | 'conv2dBackwardWeight'
+  | 'matmul'
 > = {
   conv2d(step, arena) {
-    const sizes = sizesOf(step.x, step.y, step.weight);
-    const { K, R, S, perGroup } = sizes;
     const x = activated(step, arena);
-    const weight = arena.f32(step.weight);
     const y = arena.f32(step.y);
-    const sums = new Float64Array(y.length);
-    eachTap(sizes, step, (pixel, out, tap) => {
-      for (let k = 0; k < K; k++) {
-        const filter = (k * R * S + tap) * perGroup;
-        const first = pixel + firstChannel(sizes, k);
-        let sum = 0;
-        for (let c = 0; c < perGroup; c++) sum += x[first + c]! * weight[filter + c]!;
-        sums[out + k]! += sum;
-      }
-    });
-    y.set(sums);
+    y.set(
+      convolve(sizesOf(step.x, step.y, step.weight, step.groups), step, x, arena.f32(step.weight)),
+    );
     if (step.statistics) writeStatistics(y, step.statistics, arena);
   },
 
+  // Here a packed weight keeps its order, at the start of its slot.
+  packWeight(step, arena) {
+    const [weight, packed] = [arena.f32(step.weight), arena.f32(step.packed)];
+    const scale = step.scale && arena.f32(step.scale);
+    const perOutput = weight.length / step.weight.shape[0]!;
+    packed.set(weight.map((value, i) => value * (scale?.[Math.floor(i / perOutput)] ?? 1)));
+  },
+
+  conv2dInference(step, arena) {
+    const sums = convolve(
+      sizesOf(step.x, step.y, step.weight, step.groups),
+      step,
+      arena.f32(step.x),
+      arena.f32(step.weight),
+    );
+    const [shift, y] = [arena.f32(step.shift), arena.f32(step.y)];
+    const residual = step.residual && arena.f32(step.residual);
+    const K = shift.length;
+    sums.forEach((sum, i) => {
+      const value = sum + shift[i % K]! + (residual?.[i] ?? 0);
+      y[i] = step.relu && value <= 0 ? 0 : value;
+    });
+  },
+
   conv2dBackwardInput(step, arena) {
-    const sizes = sizesOf(step.dx, step.dy, step.weight);
+    const sizes = sizesOf(step.dx, step.dy, step.weight, step.groups);
     const { K, R, S, perGroup } = sizes;
     const dy = arena.f32(step.dy);
     const weight = arena.f32(step.weight);
@@ -115,7 +154,7 @@ export const convolutionSteps: StepTable<
   },
 
   conv2dBackwardWeight(step, arena) {
-    const sizes = sizesOf(step.x, step.dy, step.dweight);
+    const sizes = sizesOf(step.x, step.dy, step.dweight, step.groups);
     const { K, R, S, perGroup } = sizes;
     const x = activated(step, arena);
     const dy = arena.f32(step.dy);

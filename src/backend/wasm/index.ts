@@ -12,7 +12,8 @@ import type { Plan, Slot } from '../../plan/plan.js';
 import type { Backend, Executable, TensorData } from '../backend.js';
 import { totalMemory } from '../memory.js';
 import { peaksMemoryBytes, peaksOf } from '../peaks.js';
-import { encodeProgram, kernelCapabilities } from '../program.js';
+import { Preparation } from '../preparation.js';
+import { encodeProgram, kernelCapabilities, stepStart } from '../program.js';
 import { arrayTypes, expectData, expectSameState } from '../transfer.js';
 import { collectGarbage } from './garbage.js';
 import { Heap } from './heap.js';
@@ -115,6 +116,7 @@ const released = new FinalizationRegistry<() => void>((release) => release());
 
 /** Memory of the executables of one model; offsets in plans count from its start. */
 class WasmArena {
+  readonly preparation = new Preparation();
   private readonly piece = { address: 0, bytes: 0 };
   private busy = false;
 
@@ -177,7 +179,12 @@ function releasePiece(heap: Heap, piece: { address: number; bytes: number }): vo
 }
 
 class WasmExecutable implements Executable {
-  private readonly program: { readonly address: number; readonly length: number };
+  private readonly program: {
+    readonly address: number;
+    readonly length: number;
+    /** Behind the steps that prepare. */
+    readonly prepared: number;
+  };
 
   constructor(
     private readonly engine: Engine,
@@ -187,31 +194,40 @@ class WasmExecutable implements Executable {
     const words = encodeProgram(plan);
     const address = engine.heap.allocate(words.byteLength);
     new Int32Array(engine.memory.buffer, address, words.length).set(words);
-    this.program = { address, length: words.length };
+    const prepared = stepStart(words, plan.prepareSteps);
+    this.program = { address, length: words.length, prepared };
     released.register(this, () => engine.heap.release(address, words.byteLength));
   }
 
   run(inputs: Readonly<Record<string, TensorData>>): Promise<void> {
-    return this.start(inputs, 0);
+    return this.start(inputs, (first) => this.runFrom(first, 0));
   }
 
   profile(inputs: Readonly<Record<string, TensorData>>): Promise<Float64Array> {
-    return withNumbers(this.engine, this.plan.steps.length, (seconds) =>
-      this.start(inputs, seconds),
-    );
+    return this.start(inputs, async (first) => {
+      const count = this.plan.steps.length - first;
+      const run = (seconds: number) => this.runFrom(first, seconds);
+      return Preparation.timesOfAll(first, await withNumbers(this.engine, count, run));
+    });
   }
 
-  private async start(
+  private async start<T>(
     inputs: Readonly<Record<string, TensorData>>,
-    seconds: number,
-  ): Promise<void> {
+    work: (first: number) => Promise<T>,
+  ): Promise<T> {
     this.arena.expectIdle();
     for (const [name, slot] of Object.entries(this.plan.inputs)) {
       expectData(name, slot, inputs[name]);
       this.arena.view(slot).set(inputs[name]!);
     }
-    const { address: program, length } = this.program;
-    await this.arena.run({ program, length, seconds });
+    return this.arena.preparation.around(this, work);
+  }
+
+  private runFrom(step: number, seconds: number): Promise<void> {
+    const { address, length, prepared } = this.program;
+    const skipped = step === 0 ? 0 : prepared;
+    const program = address + skipped * Int32Array.BYTES_PER_ELEMENT;
+    return this.arena.run({ program, length: length - skipped, seconds });
   }
 
   read(slot: Slot): Promise<TensorData> {
@@ -221,6 +237,7 @@ class WasmExecutable implements Executable {
 
   write(slot: Slot, data: TensorData): Promise<void> {
     expectData('a slot', slot, data);
+    this.arena.preparation.forget();
     this.arena.view(slot).set(data);
     return Promise.resolve();
   }

@@ -61,6 +61,8 @@ const table: { readonly [Op in OpName]: Row<OpAttributes[Op]> } = {
   fill: trains,
   sgd: trains,
   adamW: trains,
+  packWeight: planned,
+  conv2dInference: planned,
   batchNormStatistics: planned,
   batchNormFold: planned,
   scaleShift: planned,

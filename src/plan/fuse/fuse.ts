@@ -4,16 +4,21 @@
  *
  * Of a residual block at training, the affine map and relu between its convolutions vanish into
  * the second one, the statistics into the stores of both, the addition and last relu become one pass.
+ * In evaluation all of it vanishes into the two convolutions.
  */
 import type { Capabilities } from '../../backend/backend.js';
 import type { Graph } from '../../graph/graph.js';
 import { splitBatchNorm } from './batch-norm.js';
 import { joinPrologues, joinStatistics } from './convolution.js';
+import { foldAffineMaps, joinInferenceRelu, joinResiduals } from './inference.js';
 import { joinRelu, recomputeMasks } from './relu.js';
 
 type Pass = (graph: Graph, capabilities: Capabilities) => Graph;
 
-const passes: readonly Pass[] = [joinRelu, recomputeMasks, joinPrologues, joinStatistics];
+const passes: readonly Pass[] = [
+  ...[foldAffineMaps, joinResiduals, joinInferenceRelu],
+  ...[joinRelu, recomputeMasks, joinPrologues, joinStatistics],
+];
 
 /** Takes batch normalisation apart and, where the backend says that it pays, joins the parts. */
 export function fuse(graph: Graph, capabilities: Capabilities): Graph {
