@@ -8,6 +8,7 @@ import { buildNativeCommand } from '../../src/cli/build-native.js';
 import { demoCommand } from '../../src/cli/demo.js';
 import { devicesCommand } from '../../src/cli/devices.js';
 import { evalCommand } from '../../src/cli/eval.js';
+import { exportCommand } from '../../src/cli/export.js';
 import { importCommand } from '../../src/cli/import.js';
 import { inspectCommand } from '../../src/cli/inspect.js';
 import { predictCommand } from '../../src/cli/predict.js';
@@ -25,6 +26,7 @@ function commands(): Command[] {
     summaryCommand(),
     inspectCommand(),
     importCommand(),
+    exportCommand(),
     benchCommand(),
     buildNativeCommand(),
     demoCommand(),

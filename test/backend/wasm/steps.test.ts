@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test, { after } from 'node:test';
-import { opcodes } from '../../../src/backend/program.js';
+import { kernelCapabilities, opcodes } from '../../../src/backend/program.js';
 import { openReference } from '../../../src/backend/reference/index.js';
 import { openWasm } from '../../../src/backend/wasm/index.js';
 import { compilePlan } from '../../../src/plan/compile.js';
@@ -14,7 +14,9 @@ after(() => Promise.all(backends.map((backend) => backend.dispose())));
 
 test('the cases hold every kind of step', () => {
   const kinds = stepCases().flatMap(({ graph }) =>
-    compilePlan(graph, reference.capabilities).steps.map(({ kind }) => kind),
+    [reference.capabilities, kernelCapabilities].flatMap((capabilities) =>
+      compilePlan(graph, capabilities).steps.map(({ kind }) => kind),
+    ),
   );
   assert.deepEqual([...new Set(kinds)].sort(), [...opcodes].sort());
 });
