@@ -1,6 +1,6 @@
 /**
  * Every network against PyTorch, from the same weights on the same images: logits of all, and the
- * loss, the logits and each gradient of a training step for every family. scripts/fixtures/README.md
+ * loss, the logits and each gradient of a training step. scripts/fixtures/README.md
  * explains the weights and the tolerances.
  */
 import assert from 'node:assert/strict';
@@ -125,8 +125,8 @@ function remembered(row: ModelCase) {
 }
 
 /**
- * All engines where a network is small, else one of the native ones and WASM, and for logits the
- * former alone: what instruction sets make of each op is held by the tests of ops.
+ * All engines where a network is small, else one of the native ones and WASM: what instruction sets
+ * make of each op is held by the tests of ops.
  */
 const native = engines.find(({ title, skip }) => title.startsWith('native') && !skip);
 const fast = engines.filter((engine) => engine === native || engine.title === 'wasm');
@@ -145,8 +145,10 @@ for (const row of modelFixture<Trained>('training')) {
 }
 
 for (const row of modelFixture<Evaluated>('evaluation')) {
-  test(`the logits of ${row.title} are PyTorch's`, async () => {
+  describe(`the logits of ${row.title} are PyTorch's`, () => {
     const { model, weights } = remembered(row);
-    await evaluate((native ?? fast[0]!).backend!, model, row, weights());
+    for (const { title, backend, skip } of fast) {
+      test(`on ${title}`, { skip }, () => evaluate(backend!, model, row, weights()));
+    }
   });
 }

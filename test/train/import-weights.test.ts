@@ -79,7 +79,7 @@ describe('importing', () => {
       const cases: [Parameters<typeof importWeights>[2], string, RegExp][] = [
         [{ model: 'resnet20' }, 'weights-mismatch', /"fc\.weight": the file has \[3,64\]/],
         [{ model: 'resnet19' }, 'unknown-model', /"resnet19"/],
-        [{ model: 'resnet20', stem: 'conv3x3' }, 'option', /there is no option stem/],
+        [{ model: 'resnet20', stem: 'conv3x3' }, 'option', /resnet20 has no option stem/],
         [{ model: 'resnet20', classNames: ['a', 'a', 'b'] }, 'option', /"a" is there twice/],
         [{ model: 'resnet20', classNames: ['a', ''] }, 'option', /one of them is empty/],
         [
