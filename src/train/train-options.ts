@@ -139,6 +139,7 @@ export interface StartEvent {
   readonly stepsPerEpoch: number;
   /** Floating-point operations, a multiply-add counted as two. */
   readonly flopsPerStep: number;
+  /** Of the engine's arena: the program itself and decoded images come on top. */
   readonly peakMemoryBytes: number;
   readonly device: string;
   readonly deviceDescription: string;
