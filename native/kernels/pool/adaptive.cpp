@@ -1,5 +1,7 @@
 #include "adaptive.h"
 
+#include "pool2d.h"
+
 namespace plusx::PLUSX_ISA {
 
 namespace {
@@ -49,19 +51,13 @@ void eachAdaptivePixel(Pool* pool, const AdaptiveShape& s, const Body& body) {
   });
 }
 
-void clearTensor(Pool* pool, int32_t images, int64_t image, float* values) {
-  parallelFor(pool, images, [&](int32_t n, char*) {
-    __builtin_memset(values + n * image, 0, sizeof(float) * image);
-  });
-}
-
 }  // namespace
 
 void adaptiveAvgPool2d(Arguments a, Pool* pool) {
   const float* x = a.floats();
   float* y = a.floats();
   const AdaptiveShape s = readAdaptiveShape(a);
-  clearTensor(pool, s.N, static_cast<int64_t>(s.OH) * s.OW * s.C, y);
+  clearImages(pool, s.N, static_cast<int64_t>(s.OH) * s.OW * s.C, y);
   eachAdaptivePixel(pool, s, [&](int64_t in, int64_t out, float count) {
     for (int32_t c = 0; c < s.C; ++c) y[out + c] += x[in + c] / count;
   });
@@ -71,7 +67,7 @@ void adaptiveAvgPool2dBackward(Arguments a, Pool* pool) {
   const float* dy = a.floats();
   float* dx = a.floats();
   const AdaptiveShape s = readAdaptiveShape(a);
-  clearTensor(pool, s.N, static_cast<int64_t>(s.H) * s.W * s.C, dx);
+  clearImages(pool, s.N, static_cast<int64_t>(s.H) * s.W * s.C, dx);
   eachAdaptivePixel(pool, s, [&](int64_t in, int64_t out, float count) {
     for (int32_t c = 0; c < s.C; ++c) dx[in + c] += dy[out + c] / count;
   });

@@ -76,13 +76,6 @@ void eachGradient(Pool* pool, const PoolShape& p, const Body& body) {
   parallelFor(pool, p.N, [&](int32_t n, char*) { windowsOfRows(p, n, 0, p.OH, body); });
 }
 
-void clearImages(Pool* pool, const PoolShape& p, float* dx) {
-  const int64_t image = static_cast<int64_t>(p.H) * p.W * p.C;
-  parallelFor(pool, p.N, [&](int32_t n, char*) {
-    __builtin_memset(dx + n * image, 0, sizeof(float) * image);
-  });
-}
-
 }  // namespace
 
 void maxPool2d(Arguments a, Pool* pool) {
@@ -110,7 +103,7 @@ void maxPool2dBackward(Arguments a, Pool* pool) {
   const float* x = a.floats();
   float* dx = a.floats();
   const PoolShape p = readPoolShape(a);
-  clearImages(pool, p, dx);
+  clearImages(pool, p.N, static_cast<int64_t>(p.H) * p.W * p.C, dx);
   eachGradient(pool, p, [&](int32_t n, const Window& window, int64_t out) {
     for (int32_t c = 0; c < p.C; c += kWidth) {
       const int32_t lanes = p.C - c < kWidth ? p.C - c : kWidth;
@@ -161,7 +154,7 @@ void avgPool2dBackward(Arguments a, Pool* pool) {
   float* dx = a.floats();
   const PoolShape p = readPoolShape(a);
   const bool countIncludePad = a.integer() != 0;
-  clearImages(pool, p, dx);
+  clearImages(pool, p.N, static_cast<int64_t>(p.H) * p.W * p.C, dx);
   eachGradient(pool, p, [&](int32_t n, const Window& window, int64_t out) {
     const float count = countOf(window, countIncludePad);
     for (int32_t h = window.top; h < window.bottom; ++h) {

@@ -13,4 +13,11 @@ void maxPool2dBackward(Arguments arguments, Pool* pool);
 void avgPool2d(Arguments arguments, Pool* pool);
 void avgPool2dBackward(Arguments arguments, Pool* pool);
 
+// Zeros in (images, imageFloats), for windows that add to them.
+static inline void clearImages(Pool* pool, int32_t images, int64_t imageFloats, float* values) {
+  parallelFor(pool, images, [&](int32_t n, char*) {
+    __builtin_memset(values + n * imageFloats, 0, sizeof(float) * imageFloats);
+  });
+}
+
 }  // namespace plusx::PLUSX_ISA

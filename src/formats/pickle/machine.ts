@@ -223,7 +223,7 @@ export class Machine {
   }
 
   /** The place of `count` bytes, after which reading goes on. */
-  private skip(count: number): number {
+  private take(count: number): number {
     const from = this.at;
     if (count > this.bytes.length - from) {
       throw new PlusxError(
@@ -237,27 +237,27 @@ export class Machine {
     return from;
   }
 
-  uint8 = (): number => this.bytes[this.skip(1)]!;
-  uint16 = (): number => this.view.getUint16(this.skip(2), true);
-  uint32 = (): number => this.view.getUint32(this.skip(4), true);
-  int32 = (): number => this.view.getInt32(this.skip(4), true);
-  float64 = (): number => this.view.getFloat64(this.skip(8), false);
+  uint8 = (): number => this.bytes[this.take(1)]!;
+  uint16 = (): number => this.view.getUint16(this.take(2), true);
+  uint32 = (): number => this.view.getUint32(this.take(4), true);
+  int32 = (): number => this.view.getInt32(this.take(4), true);
+  float64 = (): number => this.view.getFloat64(this.take(8), false);
 
   uint64(): number {
-    const value = this.view.getBigUint64(this.skip(8), true);
+    const value = this.view.getBigUint64(this.take(8), true);
     // No file is as long: a larger number is refused as such.
     return value > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : Number(value);
   }
 
   /** A part of the pickle itself, not a copy. */
   slice(length: number): Uint8Array {
-    const from = this.skip(length);
+    const from = this.take(length);
     this.charge(128 + 2 * Math.min(length, longestText));
     return this.bytes.subarray(from, from + length);
   }
 
   text(length: number): string {
-    const from = this.skip(length);
+    const from = this.take(length);
     this.charge(24 + 2 * length);
     try {
       return utf8.decode(this.bytes.subarray(from, from + length));
@@ -272,7 +272,7 @@ export class Machine {
     const length = (end < 0 ? this.bytes.length : end) - this.at;
     if (length > longestLine) throw new PickleFault(`a line has more than ${longestLine} bytes`);
     const text = this.text(length);
-    this.skip(1);
+    this.take(1);
     return text;
   }
 
@@ -281,7 +281,7 @@ export class Machine {
     if (length > longestInteger) {
       throw new PickleFault(`a whole number has ${length} bytes, plusx reads ${longestInteger}`);
     }
-    const from = this.skip(length);
+    const from = this.take(length);
     let value = 0n;
     for (let i = from + length - 1; i >= from; i--) value = (value << 8n) | BigInt(this.bytes[i]!);
     this.charge(64);
