@@ -145,6 +145,7 @@ export {
   Session,
   type Batch,
   type Forecast,
+  type ProcessForecast,
   type SessionOptions,
   type StepResult,
 } from './train/session.js';

@@ -139,7 +139,7 @@ export function startText(event: StartEvent): string {
     `images   ${images.join(', ')} (training+validation), ${event.imageSize} px`,
     `step     ${flopsText(event.flopsPerStep)}, batch ${event.batchSize}${parts}, ` +
       `${event.stepsPerEpoch} steps an epoch, ${event.epochs} epochs`,
-    `memory   ${bytesText(event.peakMemoryBytes)} of tensors at most`,
+    `memory   ${bytesText(event.peakMemoryBytes)} at most, ${bytesText(event.arenaBytes)} of it tensors`,
     `device   ${event.deviceDescription}`,
     `time     about ${durationText(event.estimatedSeconds)}`,
     `run      ${event.run}`,

@@ -6,6 +6,7 @@ import { networkOptionsOf, type NetworkOptions } from '../models/options.js';
 import { createModel, optionsOfModel } from '../models/registry.js';
 import { Random } from '../random/philox.js';
 import { sgd } from './optimizers.js';
+import { withProcess } from './memory-check.js';
 import { Session } from './session.js';
 import { median } from './timing.js';
 
@@ -44,7 +45,7 @@ export interface StepTiming extends NetworkOptions {
   readonly flopsPerSecond: number;
   /** Largest resident size of this process so far. */
   readonly peakMemoryBytes: number;
-  /** The arena as planned before the run. */
+  /** What was forecast of it before the first step. */
   readonly plannedMemoryBytes: number;
   /** Resident size after a tenth of the steps and after all. */
   readonly residentBytes: { readonly early: number; readonly late: number };
@@ -117,7 +118,8 @@ export async function openBench(options: BenchStepOptions) {
     optimizer: sgd({ lr: 0.01 }),
     seed: 0,
   };
-  const forecast = Session.forecast(network, backend, sessionOptions);
+  // Weights are drawn one by one, and no checkpoint is written.
+  const forecast = withProcess(Session.forecast(network, backend, sessionOptions), 0);
   const session = await Session.create(network, backend, sessionOptions);
   return { backend, session, forecast, batch: randomBatch(batchSize, imageSize) };
 }

@@ -3,12 +3,19 @@ import type { Backend } from '../backend/backend.js';
 import { freeMemory } from '../backend/memory.js';
 import { PlusxError } from '../errors.js';
 import type { Module } from '../nn/module.js';
-import { Session, type Forecast, type SessionOptions } from './session.js';
+import { Session, type Forecast, type ProcessForecast, type SessionOptions } from './session.js';
 import type { WarningEvent } from './train-options.js';
+
+/** A state that is being written or read, and one before it that is not collected yet. */
+const trainingCopies = 2;
+
+/** What V8, the decoder and the engine take beside it while they work: 40 to 120 MB were measured. */
+const workingBytes = 128e6;
 
 /**
  * What a step of the run will cost. Throws `out-of-memory` where the engine cannot have so much
- * memory, warns where it is more than is free; both name an `accumulate` with which it is not.
+ * memory, warns where more is still to come than is free; both name an `accumulate` with which it
+ * is not. To be asked once the images are decoded, as what is kept of them counts.
  */
 export function forecastWithin(
   model: Module,
@@ -16,27 +23,39 @@ export function forecastWithin(
   options: SessionOptions,
   warn: (event: WarningEvent) => void,
   freeBytes = freeMemory(),
-): Forecast {
+): ProcessForecast {
   const forecast = Session.forecast(model, backend, options);
-  const needed = forecast.peakMemoryBytes;
-  const advice = (limit: number) => accumulateWithin(model, backend, options, limit);
-  if (needed > backend.memoryLimitBytes) {
+  const { memoryLimitBytes: limit, description } = backend;
+  const inArena = ({ arenaBytes }: Forecast) => arenaBytes;
+  const needed = inArena(forecast);
+  if (needed > limit) {
     throw new PlusxError(
       'out-of-memory',
-      `this run needs ${text(needed)} of memory, ${backend.description} can have ` +
-        `${text(backend.memoryLimitBytes)}; ${advice(backend.memoryLimitBytes)}`,
-      { needed, limit: backend.memoryLimitBytes },
+      `this run needs ${text(needed)} of memory, ${description} can have ${text(limit)}; ` +
+        accumulateWithin(model, backend, options, inArena, limit),
+      { needed, limit },
     );
   }
-  if (needed > freeBytes) {
+  const toCome = stillToCome(forecast);
+  if (toCome > freeBytes) {
     warn({
       code: 'memory',
       message:
-        `the run needs ${text(needed)} of memory, ${text(freeBytes)} are free; ` +
-        advice(freeBytes),
+        `the run needs ${text(toCome)} of memory, ${text(freeBytes)} are free; ` +
+        accumulateWithin(model, backend, options, stillToCome, freeBytes),
     });
   }
-  return forecast;
+  return withProcess(forecast);
+}
+
+/** `copies`: of the state, beside the arena. */
+export function withProcess(forecast: Forecast, copies = trainingCopies): ProcessForecast {
+  const peakMemoryBytes = process.memoryUsage.rss() + stillToCome(forecast, copies);
+  return { ...forecast, peakMemoryBytes };
+}
+
+function stillToCome({ arenaBytes, stateBytes }: Forecast, copies = trainingCopies): number {
+  return arenaBytes + copies * stateBytes + workingBytes;
 }
 
 /** Doubles the micro-batches until a step fits; there are as many as images at most. */
@@ -44,16 +63,14 @@ function accumulateWithin(
   model: Module,
   backend: Backend,
   options: SessionOptions,
+  needed: (forecast: Forecast) => number,
   limit: number,
 ): string {
   const { batchSize, accumulate: given = 1 } = options;
   for (let tried = given; tried < batchSize;) {
     tried = Math.min(2 * tried, batchSize);
-    const attempt = { ...options, accumulate: tried };
-    const { peakMemoryBytes } = Session.forecast(model, backend, attempt);
-    if (peakMemoryBytes <= limit) {
-      return `with --accumulate ${tried} it needs ${text(peakMemoryBytes)}`;
-    }
+    const bytes = needed(Session.forecast(model, backend, { ...options, accumulate: tried }));
+    if (bytes <= limit) return `with --accumulate ${tried} it needs ${text(bytes)}`;
   }
   return 'use smaller images or a smaller model, for even image by image it needs more';
 }

@@ -10,11 +10,11 @@ import type { Parameter } from '../nn/parameter.js';
 import type { Plan, Slot } from '../plan/plan.js';
 import { dropoutWords } from '../random/philox.js';
 import { initialValues } from './initialize.js';
-import { fromFileLayout, toFileLayout, type StateDict } from './state-dict.js';
+import { expectShape, fromFileLayout, toFileLayout, type StateDict } from './state-dict.js';
 import { StepPlans, type Forecast, type StepOptions, type StepPart } from './step-plans.js';
 import { gradientPrefix, type ImageFormat, type TrainingGraphOptions } from './training-graph.js';
 
-export type { Forecast } from './step-plans.js';
+export type { Forecast, ProcessForecast } from './step-plans.js';
 
 /**
  * `batchSize` and `optimizer`, the images' format (`transform`, or `imageSize` and `normalization`
@@ -189,16 +189,18 @@ export class Session {
    * before anything is written.
    */
   async importState(dict: StateDict, { strict = true } = {}): Promise<void> {
-    const writes: [Slot, Float32Array][] = [];
     for (const [key, slot] of this.slots) {
       const tensor = dict.get(key);
-      if (tensor) writes.push([slot, fromFileLayout(key, slot.shape, tensor)]);
+      if (tensor) expectShape(key, slot.shape, tensor);
       else if (strict || this.parameters().has(key)) throw missingKey(key, dict);
     }
     if (strict) {
       for (const key of dict.keys()) if (!this.slots.has(key)) throw this.unknownKey(key);
     }
-    for (const [slot, data] of writes) await this.evaluation.write(slot, data);
+    for (const [key, slot] of this.slots) {
+      const tensor = dict.get(key);
+      if (tensor) await this.evaluation.write(slot, fromFileLayout(slot.shape, tensor));
+    }
   }
 
   /** The plan of a training step, or of its largest micro-batch, for printing and profiles. */

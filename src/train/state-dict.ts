@@ -19,20 +19,23 @@ export function toFileLayout(shape: Shape, data: Float32Array): StateTensor {
   return { shape: [K, C, R, S], data: swapInner(data, K, R * S, C) };
 }
 
-/** From a file's tensor to the inside layout `shape`; throws where the file's shape differs. */
-export function fromFileLayout(key: string, shape: Shape, tensor: StateTensor): Float32Array {
-  const expected = fileShape(shape);
-  if (!sameShape(tensor.shape, expected) || tensor.data.length !== elementCount(expected)) {
-    throw new PlusxError(
-      'checkpoint-shape',
-      `${key}: the checkpoint has [${tensor.shape.join(',')}], ` +
-        `the model expects [${expected.join(',')}]; load it into the model that it was saved from`,
-      { key, found: tensor.shape, expected },
-    );
-  }
-  if (shape.length !== 4) return tensor.data;
+/** From a file's tensor to the inside layout `shape`, which `expectShape` has found to be its own. */
+export function fromFileLayout(shape: Shape, { data }: StateTensor): Float32Array {
+  if (shape.length !== 4) return data;
   const [K, R, S, C] = shape as [number, number, number, number];
-  return swapInner(tensor.data, K, C, R * S);
+  return swapInner(data, K, C, R * S);
+}
+
+/** Throws where a file's tensor is not the one that is `shape` inside. */
+export function expectShape(key: string, shape: Shape, tensor: StateTensor): void {
+  const expected = fileShape(shape);
+  if (sameShape(tensor.shape, expected) && tensor.data.length === elementCount(expected)) return;
+  throw new PlusxError(
+    'checkpoint-shape',
+    `${key}: the checkpoint has [${tensor.shape.join(',')}], ` +
+      `the model expects [${expected.join(',')}]; load it into the model that it was saved from`,
+    { key, found: tensor.shape, expected },
+  );
 }
 
 /** The shape of a tensor in files, from the one inside. */

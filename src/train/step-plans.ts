@@ -42,6 +42,14 @@ export interface Forecast {
   /** Floating-point operations of a step, a multiply-add counted as two. */
   readonly flopsPerStep: number;
   /** The arena: weights, moments, activations, gradients, scratch, weights packed for evaluation. */
+  readonly arenaBytes: number;
+  /** Weights, running statistics and moments, of which a checkpoint is a copy. */
+  readonly stateBytes: number;
+}
+
+/** A forecast by a process that holds its images already. */
+export interface ProcessForecast extends Forecast {
+  /** Largest resident size of the whole process: program, images, arena, copies of the state. */
   readonly peakMemoryBytes: number;
 }
 
@@ -95,9 +103,8 @@ export class StepPlans {
       parameters: this.model.parameterCount(),
       trainedParameters: this.model.parameterCount(frozen),
       flopsPerStep: sizes.reduce((sum, size) => sum + plans.get(size)!.flops, 0),
-      peakMemoryBytes: Math.max(
-        ...[...plans.values(), ...others].map(({ arenaBytes }) => arenaBytes),
-      ),
+      arenaBytes: Math.max(...[...plans.values(), ...others].map((plan) => plan.arenaBytes)),
+      stateBytes: this.state.bytes,
     };
   }
 }

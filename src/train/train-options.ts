@@ -5,6 +5,7 @@ import type { ExifPolicy } from '../data/decode.js';
 import type { Freeze } from './fine-tuning.js';
 import type { NetworkOptions } from '../models/options.js';
 import type { ConfusionMatrix } from './metrics.js';
+import type { ProcessForecast } from './step-plans.js';
 
 /** How a rate develops over a run: at `lr` throughout, or along half a cosine down to 0. */
 export type ScheduleName = 'constant' | 'cosine';
@@ -121,14 +122,10 @@ export interface CheckEvent {
   readonly total: number;
 }
 
-export interface StartEvent {
+export interface StartEvent extends ProcessForecast {
   /** Where the run is kept. */
   readonly run: string;
   readonly model: string;
-  /** Numbers of the model that can be trained. */
-  readonly parameters: number;
-  /** Those that are: all but the frozen ones. */
-  readonly trainedParameters: number;
   readonly classes: readonly string[];
   /** As many as `classes`. */
   readonly trainImagesPerClass: readonly number[];
@@ -137,10 +134,6 @@ export interface StartEvent {
   readonly batchSize: number;
   readonly epochs: number;
   readonly stepsPerEpoch: number;
-  /** Floating-point operations, a multiply-add counted as two. */
-  readonly flopsPerStep: number;
-  /** Of the engine's arena: the program itself and decoded images come on top. */
-  readonly peakMemoryBytes: number;
   readonly device: string;
   readonly deviceDescription: string;
   readonly threads: number;

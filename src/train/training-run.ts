@@ -16,7 +16,7 @@ import type { Measured } from './measure.js';
 import { Pace } from './pace.js';
 import type { RunFolder } from './run-folder.js';
 import { learningRate, type Schedule } from './schedule.js';
-import type { Forecast, Session, StepResult } from './session.js';
+import type { ProcessForecast, Session, StepResult } from './session.js';
 import type { StateDict } from './state-dict.js';
 import type { TrainConfig, TrainEvents, TrainSummary } from './train-options.js';
 
@@ -31,7 +31,7 @@ export interface RunParts {
   readonly session: Session;
   readonly loader: DataLoader;
   readonly valLoader: DataLoader;
-  readonly forecast: Forecast;
+  readonly forecast: ProcessForecast;
   readonly progress: Progress;
   readonly events: TrainEvents;
 }

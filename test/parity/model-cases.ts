@@ -87,7 +87,7 @@ export function formulaWeights(model: Module, { batchNorm, gain }: ModelCase) {
       const uniform = words(stream, count);
       const data = new Float32Array(count);
       for (let i = 0; i < count; i++) data[i] = (2 * (uniform[i]! / 2 ** 32) - 1) * bound;
-      weights.set(key, fromFileLayout(key, shape, { shape: fileShape(shape), data }));
+      weights.set(key, fromFileLayout(shape, { shape: fileShape(shape), data }));
     }
     stream++;
   }
