@@ -114,6 +114,7 @@ const rows: { readonly [Kind in StepKind]: (step: StepOf<Kind>) => readonly Argu
     s.y,
     ...rowsAndChannels(s.x),
     Number(s.relu),
+    Number(s.residualRelu),
   ],
   batchNormBackwardSums: (s) => [
     s.dy,

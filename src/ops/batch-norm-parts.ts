@@ -10,6 +10,9 @@ import { at, expectChannels, f32, lastAxis, like, type OpRule } from './op.js';
 
 export type ReluAttributes = { readonly relu: boolean };
 
+/** `residualRelu`: the residual, after its own scale and shift, is positive or 0. */
+export type ScaleShiftAttributes = ReluAttributes & { readonly residualRelu: boolean };
+
 /** `running`: mean and invStd are running statistics, constants that do not depend on x. */
 export type BackwardSumsAttributes = ReluAttributes & { readonly running: boolean };
 
@@ -36,10 +39,10 @@ export const batchNormFold: OpRule<BatchNormInferenceAttributes> = {
 };
 
 /**
- * y = x·scale + shift, plus a residual as it is or with a scale and shift of its own, then relu
- * where it says so. Inputs: x, scale, shift [, residual [, its scale, its shift]].
+ * y = x·scale + shift, plus a residual as it is or with a scale and shift (and relu) of its own, then
+ * relu where it says so. Inputs: x, scale, shift [, residual [, its scale, its shift]].
  */
-export const scaleShift: OpRule<ReluAttributes> = {
+export const scaleShift: OpRule<ScaleShiftAttributes> = {
   infer(inputs) {
     const C = lastAxis(at(inputs, 0));
     expectChannels('scaleShift', 'scale', at(inputs, 1), C);

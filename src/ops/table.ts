@@ -40,7 +40,7 @@ export interface OpAttributes {
   batchNormBackward: None;
   batchNormStatistics: norm.BatchNormAttributes;
   batchNormFold: norm.BatchNormInferenceAttributes;
-  scaleShift: parts.ReluAttributes;
+  scaleShift: parts.ScaleShiftAttributes;
   batchNormBackwardSums: parts.BackwardSumsAttributes;
   batchNormBackwardInput: parts.ReluAttributes;
   relu: None;

@@ -132,6 +132,7 @@ export const lowerTable: { readonly [Op in LoweredOp]: Lower<Op> } = {
     residualShift: inputs[5] ?? null,
     y: y!,
     relu: attributes.relu,
+    residualRelu: attributes.residualRelu,
   }),
   batchNormBackwardSums: ({ inputs, outputs, attributes }) => ({
     kind: 'batchNormBackwardSums',

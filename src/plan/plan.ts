@@ -178,7 +178,10 @@ export type Step =
       readonly shift: Slot; // (C)
       readonly eps: number;
     }
-  /** y = x·scale + shift (+ residual, or + residual·residualScale + residualShift), relu or not. */
+  /**
+   * y = x·scale + shift (+ residual, or + residual·residualScale + residualShift, relu of it or not),
+   * relu of all or not.
+   */
   | {
       readonly kind: 'scaleShift';
       readonly x: Slot; // (…, C)
@@ -189,6 +192,7 @@ export type Step =
       readonly residualShift: Slot | null; // (C)
       readonly y: Slot; // (…, C)
       readonly relu: boolean;
+      readonly residualRelu: boolean;
     }
   /**
    * With x̂ = (x - mean)·invStd over M values a channel, and g = dy, or dy where x·scale + shift > 0

@@ -147,6 +147,7 @@ const samples: { readonly [Kind in StepKind]: Sample<Kind> } = {
       residualShift: vector(106),
       y: image(107),
       relu: true,
+      residualRelu: true,
     },
     sizes: { M, C },
   },

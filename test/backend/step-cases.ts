@@ -70,14 +70,16 @@ function channelCases(): StepCase[] {
         inputs: [vector, vector, vector, positive(C)],
         attributes: { eps: 1e-5 },
       }),
-      ...[[], [x], [x, vector, vector]].map((residual) =>
-        describe({
-          op: 'scaleShift',
-          sizes: `${sizes}, ${residual.length} for the residual`,
-          inputs: [x, vector, vector, ...residual],
-          attributes: { relu: residual.length !== 1 },
-          reduction: 3,
-        }),
+      ...[[], [x], [x, vector, vector]].flatMap((residual) =>
+        (residual.length === 3 ? [false, true] : [false]).map((residualRelu) =>
+          describe({
+            op: 'scaleShift',
+            sizes: `${sizes}, ${residual.length} for the residual, its relu ${residualRelu}`,
+            inputs: [x, vector, vector, ...residual],
+            attributes: { relu: residual.length !== 1, residualRelu },
+            reduction: 3,
+          }),
+        ),
       ),
       ...[false, true].flatMap((relu) => {
         const mask = relu ? [vector, vector] : [];

@@ -1,5 +1,5 @@
 /**
- * Fusion around groups, squeeze-and-excitation, dropout and the shortcut without parameters: the fused
+ * Fusion around skip connections, groups, squeeze-and-excitation, dropout and the shortcut without parameters: the fused
  * plan computes what the plain one does, and grouped convolutions keep to their own algorithm.
  */
 import assert from 'node:assert/strict';
@@ -18,12 +18,14 @@ import {
   linear,
   Module,
   relu,
+  resnet18,
   scaleChannels,
   sequential,
   sgd,
   sigmoid,
   type Tensor,
 } from '../../src/index.js';
+import { BasicBlock } from '../../src/models/blocks.js';
 import { compilePlan } from '../../src/plan/compile.js';
 import { dropoutWords } from '../../src/random/philox.js';
 import { initialValues } from '../../src/train/initialize.js';
@@ -62,19 +64,51 @@ const model = sequential(
   flatten,
   linear(20, 3),
 );
+/** As the article has it: no pooling between the stem and the first block. */
+const article = sequential(
+  conv2d(3, 8, { kernelSize: 3, padding: 1, bias: false }),
+  batchNorm2d(8),
+  relu,
+  new BasicBlock(8, 8),
+  new BasicBlock(8, 12, 2),
+  globalAvgPool2d,
+  flatten,
+  linear(12, 3),
+);
+
 const [N, imageSize] = [2, 9];
-const graph = trainingGraph(model, {
+const options = {
   ...smallSessionOptions(N, imageSize),
   optimizer: sgd({ lr: 0.1, momentum: 0.9 }),
+};
+const graph = trainingGraph(model, options);
+
+for (const [name, network] of Object.entries({
+  'such a network': model,
+  "one like the article's": article,
+})) {
+  test(`a fused step of ${name} computes what the plain one does`, () => expectSameFused(network));
+}
+
+test('the relu before a block is computed as its convolution and its sum load it', () => {
+  const articles = trainingGraph(resnet18({ stem: 'conv3x3' }), { ...options, imageSize: 64 });
+  const { steps, paths } = compilePlan(articles, kernelCapabilities);
+  const sums = steps.filter((step) => step.kind === 'scaleShift');
+  assert.equal(paths[steps.indexOf(sums[0]!)], 'layer1.0');
+  assert.deepEqual(
+    sums.filter(({ residualRelu }) => residualRelu),
+    sums.slice(0, 1),
+  );
 });
 
-test('a fused step of such a network computes what the plain one does', async () => {
+async function expectSameFused(network: Module): Promise<void> {
+  const graph = trainingGraph(network, options);
   const data = new Map<string, TensorData>([
     ...Object.entries(noiseBatch(0, N, imageSize)),
     ['hyper', Float32Array.of(0.1, 1, 1)],
     ['randomness', dropoutWords(1, 2)],
   ]);
-  const weights = new Map(initialValues(model, 3));
+  const weights = new Map(initialValues(network, 3));
   for (const [name, { shape }] of graph.state) {
     data.set(name, weights.get(name) ?? new Float32Array(elementCount(shape)));
   }
@@ -101,7 +135,7 @@ test('a fused step of such a network computes what the plain one does', async ()
       assert.ok(difference <= 2 ** -24 * 64 * largest, `${name}[${i}] differs by ${difference}`);
     });
   }
-});
+}
 
 test('the engines compute groups on a path of their own, without what Winograd takes along', () => {
   const { steps, paths } = compilePlan(graph, kernelCapabilities);

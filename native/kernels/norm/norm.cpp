@@ -155,13 +155,14 @@ void scaleShift(Arguments a, Pool* pool) {
   const float* residualShift = a.floats();
   float* y = a.floats();
   const int64_t M = a.integer();
-  const int32_t C = a.integer(), relu = a.integer();
+  const int32_t C = a.integer(), relu = a.integer(), residualRelu = a.integer();
   eachVector(pool, M, C, PLUSX_LAMBDA(int64_t at, int32_t c, int32_t lanes) {
     Vector value = loadLanes(x + at, lanes) * loadLanes(scale + c, lanes);
     value += loadLanes(shift + c, lanes);
     if (residualScale) {
-      value += loadLanes(residual + at, lanes) * loadLanes(residualScale + c, lanes);
-      value += loadLanes(residualShift + c, lanes);
+      Vector mapped = loadLanes(residual + at, lanes) * loadLanes(residualScale + c, lanes);
+      mapped += loadLanes(residualShift + c, lanes);
+      value += residualRelu ? positive(mapped) : mapped;
     } else if (residual) {
       value += loadLanes(residual + at, lanes);
     }

@@ -54,6 +54,8 @@ export function writeStatistics(y: Float32Array, statistics: Slot, arena: Arena)
   }
 }
 
+const positive = (value: number) => (value <= 0 ? 0 : value);
+
 /** dy, or dy where the relu's input was positive. */
 function gradient(
   step: { dy: Slot; x: Slot; scale: Slot | null; shift: Slot | null },
@@ -117,8 +119,11 @@ export const normSteps: StepTable<
     for (let i = 0; i < x.length; i++) {
       const c = i % C;
       let value = x[i]! * scale[c]! + shift[c]!;
-      if (residual) value += residual[i]! * (residualScale?.[c] ?? 1) + (residualShift?.[c] ?? 0);
-      y[i] = step.relu && value <= 0 ? 0 : value;
+      if (residual) {
+        const mapped = residual[i]! * (residualScale?.[c] ?? 1) + (residualShift?.[c] ?? 0);
+        value += step.residualRelu ? positive(mapped) : mapped;
+      }
+      y[i] = step.relu ? positive(value) : value;
     }
   },
 

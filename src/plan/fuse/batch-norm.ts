@@ -28,6 +28,8 @@ function partsOf(node: Node, reading: Reading): Node[] | undefined {
   }
 }
 
+const plainMap = { relu: false, residualRelu: false };
+
 type Tuple<N extends number> = readonly Value[] & { readonly length: N };
 
 function forward(node: Node, reading: Reading): Node[] {
@@ -37,7 +39,7 @@ function forward(node: Node, reading: Reading): Node[] {
   const { attributes } = node;
   return [
     nodeLike(node, 'batchNormStatistics', node.inputs, [scale, shift, ...statistics], attributes),
-    nodeLike(node, 'scaleShift', [x, scale, shift], [y], { relu: false }),
+    nodeLike(node, 'scaleShift', [x, scale, shift], [y], plainMap),
   ];
 }
 
@@ -47,7 +49,7 @@ function inference(node: Node, reading: Reading): Node[] {
   const fold = [weight, ...rest];
   return [
     nodeLike(node, 'batchNormFold', fold, [scale, shift], node.attributes),
-    nodeLike(node, 'scaleShift', [x, scale, shift], node.outputs, { relu: false }),
+    nodeLike(node, 'scaleShift', [x, scale, shift], node.outputs, plainMap),
   ];
 }
 

@@ -8,9 +8,12 @@ import type { Graph, Node, Value } from '../../graph/graph.js';
 import { statisticsBlocks } from '../algorithms.js';
 import { convolutionChoice, convolutionSizes } from '../convolutions.js';
 import type { ConvAlgorithm } from '../plan.js';
-import { nodeLike, Reading, replaceNodes } from './rewrite.js';
+import { nodeLike, Reading, replaceNodes, type Use } from './rewrite.js';
 
-/** relu(x·scale + shift) that only convolutions read becomes their prologue. */
+/**
+ * relu(x·scale + shift) that only convolutions and sums behind a skip connection read becomes their
+ * prologue.
+ */
 export function joinPrologues(graph: Graph, capabilities: Capabilities): Graph {
   const reading = new Reading(graph);
   const replacements = new Map<Node, Node>();
@@ -21,17 +24,17 @@ export function joinPrologues(graph: Graph, capabilities: Capabilities): Graph {
     const [y] = map.outputs as readonly [Value];
     const [x, scale, shift] = map.inputs as readonly [Value, Value, Value];
     const uses = reading.uses(y);
-    const fits = uses.every(
-      ({ node, input }) =>
-        ['conv2d', 'conv2dBackwardWeight'].includes(node.op) &&
-        input === 0 &&
-        offers(capabilities.fusions?.convPrologue, node, capabilities),
-    );
+    const fits = uses.every((use) => isResidual(use) || takesPrologue(use, capabilities));
     if (!fits || uses.length === 0 || reading.isKept(y)) continue;
     dropped.add(map);
-    for (const { node } of uses) {
-      const inputs = [x, ...current(node).inputs.slice(1), scale, shift];
-      replacements.set(node, { ...current(node), inputs });
+    for (const use of uses) {
+      const { inputs, attributes, ...node } = current(use.node);
+      const skips = isResidual(use);
+      replacements.set(use.node, {
+        ...node,
+        inputs: [...inputs.with(use.input, x), scale, shift],
+        attributes: skips ? { ...attributes, residualRelu: true } : attributes,
+      });
     }
   }
   const all = new Map<Node, readonly Node[]>();
@@ -39,6 +42,18 @@ export function joinPrologues(graph: Graph, capabilities: Capabilities): Graph {
   for (const node of dropped) all.set(node, []);
   return replaceNodes(graph, all);
 }
+
+function takesPrologue({ node, input }: Use, capabilities: Capabilities): boolean {
+  return (
+    ['conv2d', 'conv2dBackwardWeight'].includes(node.op) &&
+    input === 0 &&
+    offers(capabilities.fusions?.convPrologue, node, capabilities)
+  );
+}
+
+/** Whether it is what a block's end adds, without a map of its own so far. */
+const isResidual = ({ node, input }: Use) =>
+  node.op === 'scaleShift' && input === 3 && node.inputs.length === 4;
 
 /** The statistics of a convolution's output are summed as it is stored. */
 export function joinStatistics(graph: Graph, capabilities: Capabilities): Graph {

@@ -16,7 +16,8 @@ export function joinRelu(graph: Graph): Graph {
     const joined = affineOf(input!, reading) ?? residualOf(input!, reading);
     if (!joined) continue;
     for (const node of joined.dropped) replacements.set(node, []);
-    const node = nodeLike(relu, 'scaleShift', joined.inputs, relu.outputs, { relu: true });
+    const attributes = { relu: true, residualRelu: false };
+    const node = nodeLike(relu, 'scaleShift', joined.inputs, relu.outputs, attributes);
     replacements.set(relu, [node]);
   }
   return replaceNodes(graph, replacements);
