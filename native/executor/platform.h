@@ -1,6 +1,6 @@
-// What the executor needs of a platform: to sleep until a word changes, to wake sleepers, and a
-// clock in seconds from any start. Native code takes them from the standard library, WebAssembly
-// from its own instructions, and the clock from its host.
+// What the executor needs of a platform: to sleep until a word changes, to wake sleepers, a clock in
+// seconds from any start, and, where there is a say in it, the processors that threads run on. Native
+// code takes them from the system, WebAssembly from its own instructions, and the clock from its host.
 #pragma once
 #include <cstdint>
 
@@ -20,11 +20,17 @@ inline void wakeAll(uint32_t* word) {
 }
 inline void relax() {}
 inline double now() { return plusxNow(); }
+inline int32_t currentProcessor() { return -1; }
+inline void leaveProcessor() {}
 }  // namespace plusx
 
 #else
 #include <atomic>
 #include <chrono>
+
+#if defined(__linux__)
+#include <sched.h>
+#endif
 
 namespace plusx {
 inline void sleepWhileEqual(uint32_t* word, uint32_t value) {
@@ -41,6 +47,26 @@ inline void relax() {
 inline double now() {
   const auto time = std::chrono::steady_clock::now().time_since_epoch();
   return std::chrono::duration<double>(time).count();
+}
+
+// The processor that the calling thread runs on, -1 where there is no telling.
+inline int32_t currentProcessor() {
+#if defined(__linux__)
+  return sched_getcpu();
+#else
+  return -1;
+#endif
+}
+// Moves the calling thread to another processor of those that it may use. It may come back any time.
+inline void leaveProcessor() {
+#if defined(__linux__)
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return;
+  cpu_set_t others = allowed;
+  CPU_CLR(static_cast<size_t>(sched_getcpu()), &others);
+  if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof(others), &others) != 0) return;
+  sched_setaffinity(0, sizeof(allowed), &allowed);
+#endif
 }
 }  // namespace plusx
 

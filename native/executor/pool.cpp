@@ -18,6 +18,13 @@ static void waitUntilDifferent(uint32_t* word, uint32_t value) {
   while (loadWord(word) == value) sleepWhileEqual(word, value);
 }
 
+// Who sleeps is often woken on the processor of who wakes it, and then the two take turns for as long
+// as the system does not notice: in the first tenths of a second after a pause, half of the speed.
+static void leaveCaller(const Pool* pool) {
+  const int32_t caller = __atomic_load_n(&pool->callersProcessor, __ATOMIC_RELAXED);
+  if (caller >= 0 && currentProcessor() == caller) leaveProcessor();
+}
+
 static void takeTasks(Pool* pool, int32_t index) {
   char* scratch = threadScratch(pool, index);
   for (;;) {
@@ -45,6 +52,7 @@ void poolWorker(Pool* pool, int32_t index) {
     waitUntilDifferent(&pool->job, seen);
     seen = loadWord(&pool->job);
     if (loadWord(&pool->stopped)) return;
+    leaveCaller(pool);
     takeTasks(pool, index);
     if (__atomic_sub_fetch(&pool->running, 1, __ATOMIC_ACQ_REL) == 0) wakeAll(&pool->running);
   }
@@ -64,6 +72,7 @@ void poolRun(Pool* pool, int32_t tasks, TaskFunction fn, void* context) {
   pool->tasks = tasks;
   pool->fn = fn;
   pool->context = context;
+  __atomic_store_n(&pool->callersProcessor, currentProcessor(), __ATOMIC_RELAXED);
   __atomic_store_n(&pool->next, 0, __ATOMIC_RELAXED);
   __atomic_store_n(&pool->running, static_cast<uint32_t>(pool->threads - 1), __ATOMIC_RELAXED);
   __atomic_add_fetch(&pool->job, 1, __ATOMIC_ACQ_REL);

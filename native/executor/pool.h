@@ -24,6 +24,7 @@ struct Pool {
   uint32_t running;  // workers that have not left the job: the word that the caller sleeps on
   uint32_t next;     // the next task to take
   uint32_t stopped;  // 1: workers leave
+  int32_t callersProcessor;  // where the caller of the current job runs, -1 where there is no telling
   int32_t tasks;
   TaskFunction fn;
   void* context;
