@@ -15,22 +15,27 @@ PLUSX_INLINE void packFilter(const Vector* g, int64_t positionStride, float* pac
                           });
 }
 
-// filter(output lane, reduced, taps) is a function of the pass; the rest is the same.
-template <typename Tiling, typename Filter>
-void packPanels(int32_t outputs, int32_t reduced, float* packed, Pool* pool, const Filter& filter) {
+// stage(first output, first reduced, staged) lays down the filters of a panel and a chunk of its
+// reduction as (kChunk, 9, kPanel), zero beyond the last: a function of the pass; the rest is the same.
+template <typename Tiling, typename Stage>
+void packPanels(int32_t outputs, int32_t reduced, float* packed, Pool* pool, const Stage& stage) {
   const int32_t panels = (outputs + kPanel - 1) / kPanel;
-  const int32_t padded = (reduced + kChunk - 1) / kChunk * kChunk;
-  const int32_t chunks = padded / kChunk;
-  const int64_t positionStride = static_cast<int64_t>(padded) * kPanel;
-  parallelFor(pool, panels * chunks, [&](int32_t task, char*) {
-    const int32_t panel = task / chunks, first = task % chunks * kChunk;
-    float* to = packed + panel * kFilters * kFilters * positionStride;
-    for (int32_t i = first; i < first + kChunk; ++i) {
-      for (int half = 0; half < 2; ++half) {
-        const int32_t output = panel * kPanel + half * kWidth;
-        Vector g[9] = {};
-        if (i < reduced && output < outputs) filter(output, i, g);
-        packFilter<Tiling>(g, positionStride, to + static_cast<int64_t>(i) * kPanel + half * kWidth);
+  const int32_t chunks = (reduced + kChunk - 1) / kChunk;
+  const int64_t positionStride = static_cast<int64_t>(chunks) * kChunk * kPanel;
+  parallelFor(pool, panels * chunks, [&](int32_t task, char* scratch) {
+    const int32_t output = task / chunks * kPanel, first = task % chunks * kChunk;
+    float* staged = reinterpret_cast<float*>(scratch);
+    if (output + kPanel > outputs || first + kChunk > reduced) {
+      __builtin_memset(staged, 0, sizeof(float) * kChunk * 9 * kPanel);
+    }
+    stage(output, first, staged);
+    float* to = packed + output / kPanel * kFilters * kFilters * positionStride +
+                static_cast<int64_t>(first) * kPanel;
+    for (int32_t i = 0; i < kChunk; ++i, staged += 9 * kPanel, to += kPanel) {
+      for (int half = 0; half < kPanel; half += kWidth) {
+        Vector g[9];
+        for (int tap = 0; tap < 9; ++tap) g[tap] = load(staged + tap * kPanel + half);
+        packFilter<Tiling>(g, positionStride, to + half);
       }
     }
   });
@@ -40,14 +45,18 @@ void packPanels(int32_t outputs, int32_t reduced, float* packed, Pool* pool, con
 
 template <typename Tiling>
 void packWinogradForward(const float* weight, int32_t K, int32_t C, float* packed, Pool* pool) {
-  packPanels<Tiling>(K, C, packed, pool, [&](int32_t k, int32_t c, Vector* g) {
-    const int32_t lanes = K - k < kWidth ? K - k : kWidth;
-    float lines[9][kWidth] = {};
+  packPanels<Tiling>(K, C, packed, pool, [&](int32_t k, int32_t c, float* staged) {
+    const int32_t lanes = K - k < kPanel ? K - k : kPanel;
+    const int32_t channels = C - c < kChunk ? C - c : kChunk;
+    // A line of the weight at a time: those of different k often fall into one set of the cache, where
+    // they would not stay until their next channel is read.
     for (int32_t lane = 0; lane < lanes; ++lane) {
-      const float* from = weight + static_cast<int64_t>(k + lane) * 9 * C + c;
-      for (int tap = 0; tap < 9; ++tap) lines[tap][lane] = from[static_cast<int64_t>(tap) * C];
+      for (int tap = 0; tap < 9; ++tap) {
+        const float* from = weight + (static_cast<int64_t>(k + lane) * 9 + tap) * C + c;
+        float* to = staged + tap * kPanel + lane;
+        for (int32_t i = 0; i < channels; ++i) to[i * 9 * kPanel] = from[i];
+      }
     }
-    for (int tap = 0; tap < 9; ++tap) g[tap] = load(lines[tap]);
   });
 }
 
@@ -76,11 +85,14 @@ void transformStage(const float* packed, int32_t C, int32_t panel, int32_t first
 
 template <typename Tiling>
 void packWinogradBackward(const float* weight, int32_t K, int32_t C, float* packed, Pool* pool) {
-  packPanels<Tiling>(C, K, packed, pool, [&](int32_t c, int32_t k, Vector* g) {
-    const int32_t lanes = C - c < kWidth ? C - c : kWidth;
-    for (int tap = 0; tap < 9; ++tap) {
-      const float* from = weight + (static_cast<int64_t>(k) * 9 + 8 - tap) * C + c;
-      g[tap] = loadLanes(from, lanes);
+  packPanels<Tiling>(C, K, packed, pool, [&](int32_t c, int32_t k, float* staged) {
+    const int32_t lanes = C - c < kPanel ? C - c : kPanel;
+    const int32_t rows = K - k < kChunk ? K - k : kChunk;
+    for (int32_t i = 0; i < rows; ++i) {
+      for (int tap = 0; tap < 9; ++tap, staged += kPanel) {
+        const float* from = weight + (static_cast<int64_t>(k + i) * 9 + 8 - tap) * C + c;
+        __builtin_memcpy(staged, from, sizeof(float) * lanes);
+      }
     }
   });
 }
