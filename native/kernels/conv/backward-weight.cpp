@@ -24,7 +24,10 @@ void accumulate(const float* const* rows, int64_t c, const float* dy, int32_t pi
   }
   for (int32_t p = 0; p < pixels; ++p) {
     const float* x = rows[p] + c;
-    const Vector d0 = load(dy + p * kPanel), d1 = load(dy + p * kPanel + kWidth);
+    const float* d = dy + p * kPanel;
+    keepPointer(x);
+    keepPointer(d);
+    const Vector d0 = load(d), d1 = load(d + kWidth);
 #pragma GCC unroll 8
     for (int i = 0; i < Channels; ++i) {
       acc[i][0] += x[i] * d0;

@@ -24,10 +24,13 @@ __attribute__((noinline)) void multiplyTile(const float* tile, const float* pane
   for (int32_t chunk = 0; chunk < reduction; chunk += kChunk) {
 #pragma GCC unroll 2
     for (int c = 0; c < kChunk; ++c) {
+      const float* column = tile + c;
+      keepPointer(column);
+      keepPointer(panel);
       const Vector w0 = load(panel), w1 = load(panel + kWidth);
 #pragma GCC unroll 16
       for (int t = 0; t < Rows; ++t) {
-        const float x = tile[t * kChunk + c];
+        const float x = column[t * kChunk];
         acc[t][0] += x * w0;
         acc[t][1] += x * w1;
       }

@@ -22,6 +22,8 @@ __attribute__((noinline)) void accumulateTiles(const float* dy, const float* x, 
     }
   }
   for (int32_t t = 0; t < tiles; ++t, dy += kChunk, x += kPanel) {
+    keepPointer(dy);
+    keepPointer(x);
     const Vector x0 = load(x), x1 = load(x + kWidth);
 #pragma GCC unroll 16
     for (int k = 0; k < Channels; ++k) {
