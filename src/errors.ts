@@ -17,3 +17,9 @@ export class PlusxError extends Error {
     super(message);
   }
 }
+
+/** Bytes as people say them: `1.93 GB`, `640 MB`. */
+export function bytesText(bytes: number): string {
+  if (bytes >= 1e9) return `${(bytes / 1e9).toFixed(2)} GB`;
+  return bytes >= 1e6 ? `${(bytes / 1e6).toFixed(0)} MB` : `${(bytes / 1e3).toFixed(0)} kB`;
+}

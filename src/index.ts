@@ -220,4 +220,4 @@ export { printPlan } from './plan/print.js';
 export { cacheFolder } from './backend/native/addon.js';
 export { buildNative, type BuildOptions, type BuildResult } from './backend/native/index.js';
 
-export { PlusxError } from './errors.js';
+export { bytesText, PlusxError } from './errors.js';

@@ -1,5 +1,6 @@
 /** `plusx bench step`: how fast a training step, or an evaluation, is on this machine. */
 import { Command } from 'commander';
+import { bytesText } from '../errors.js';
 import { networkText } from '../models/options.js';
 import type { Plan } from '../plan/plan.js';
 import { printPlan } from '../plan/print.js';
@@ -14,7 +15,7 @@ import {
   threadsOption,
   wholeOption,
 } from './options.js';
-import { bytesText, Output } from './output.js';
+import { Output } from './output.js';
 import { showProfile } from './profile.js';
 import { startProgress } from './progress.js';
 

@@ -1,8 +1,9 @@
 /** `plusx export`: a checkpoint as ONNX, safetensors or PyTorch's .pth. */
 import { Command } from 'commander';
+import { bytesText } from '../errors.js';
 import { exportCheckpoint, exportFormats, type ExportOptions } from '../train/export-checkpoint.js';
 import { choiceOption, jsonOption, wholeOption } from './options.js';
-import { bytesText, Output } from './output.js';
+import { Output } from './output.js';
 
 type Options = ExportOptions & { readonly json?: boolean };
 

@@ -1,8 +1,9 @@
 /** `plusx inspect`: what is in a file of weights. */
 import { Command } from 'commander';
+import { bytesText } from '../errors.js';
 import { inspectWeights, type FileReport } from '../formats/inspect.js';
 import { jsonOption } from './options.js';
-import { bytesText, Output, table, whole } from './output.js';
+import { Output, table, whole } from './output.js';
 
 interface Options {
   readonly entry?: string;

@@ -49,12 +49,6 @@ export const percent = (share: number) => `${(100 * share).toFixed(2)} %`;
 
 export const whole = (value: number) => Math.round(value).toLocaleString('en-US');
 
-/** Bytes as people say them: `1.93 GB`, `640 MB`. */
-export function bytesText(bytes: number): string {
-  if (bytes >= 1e9) return `${(bytes / 1e9).toFixed(2)} GB`;
-  return bytes >= 1e6 ? `${(bytes / 1e6).toFixed(0)} MB` : `${(bytes / 1e3).toFixed(0)} kB`;
-}
-
 /** Operations as people say them: `1.31 TFLOP`. */
 export function flopsText(flops: number): string {
   if (flops >= 1e12) return `${(flops / 1e12).toFixed(2)} TFLOP`;

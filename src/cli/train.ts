@@ -1,10 +1,11 @@
 /** `plusx train`: from a folder of labelled photographs to a classifier. */
 import { Command } from 'commander';
+import { bytesText } from '../errors.js';
 import { networkText } from '../models/options.js';
 import { freezeChoices } from '../train/fine-tuning.js';
 import { train, type StartEvent, type TrainOptions } from '../train/trainer.js';
 import * as options from './options.js';
-import { bytesText, durationText, flopsText, Output, whole } from './output.js';
+import { durationText, flopsText, Output, whole } from './output.js';
 import { trainingReporter } from './training-reporter.js';
 
 export const trainCommand = () =>

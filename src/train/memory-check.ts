@@ -1,7 +1,7 @@
 /** Whether a run fits into memory, said before it begins, with the number of micro-batches that would. */
 import type { Backend } from '../backend/backend.js';
 import { freeMemory } from '../backend/memory.js';
-import { PlusxError } from '../errors.js';
+import { bytesText, PlusxError } from '../errors.js';
 import type { Module } from '../nn/module.js';
 import { Session, type Forecast, type ProcessForecast, type SessionOptions } from './session.js';
 import type { WarningEvent } from './train-options.js';
@@ -31,7 +31,7 @@ export function forecastWithin(
   if (needed > limit) {
     throw new PlusxError(
       'out-of-memory',
-      `this run needs ${text(needed)} of memory, ${description} can have ${text(limit)}; ` +
+      `this run needs ${bytesText(needed)} of memory, ${description} can have ${bytesText(limit)}; ` +
         accumulateWithin(model, backend, options, inArena, limit),
       { needed, limit },
     );
@@ -41,7 +41,7 @@ export function forecastWithin(
     warn({
       code: 'memory',
       message:
-        `the run needs ${text(toCome)} of memory, ${text(freeBytes)} are free; ` +
+        `the run needs ${bytesText(toCome)} of memory, ${bytesText(freeBytes)} are free; ` +
         accumulateWithin(model, backend, options, stillToCome, freeBytes),
     });
   }
@@ -70,10 +70,7 @@ function accumulateWithin(
   for (let tried = given; tried < batchSize;) {
     tried = Math.min(2 * tried, batchSize);
     const bytes = needed(Session.forecast(model, backend, { ...options, accumulate: tried }));
-    if (bytes <= limit) return `with --accumulate ${tried} it needs ${text(bytes)}`;
+    if (bytes <= limit) return `with --accumulate ${tried} it needs ${bytesText(bytes)}`;
   }
   return 'use smaller images or a smaller model, for even image by image it needs more';
 }
-
-const text = (bytes: number) =>
-  bytes >= 1e9 ? `${(bytes / 1e9).toFixed(2)} GB` : `${(bytes / 1e6).toFixed(1)} MB`;

@@ -3,7 +3,7 @@
  * its own threads; the event loop stays free.
  */
 import os from 'node:os';
-import { PlusxError } from '../../errors.js';
+import { bytesText, PlusxError } from '../../errors.js';
 import { elementCount } from '../../graph/graph.js';
 import type { Plan, Slot } from '../../plan/plan.js';
 import type { Backend, Executable, TensorData } from '../backend.js';
@@ -190,9 +190,7 @@ function withinMemory<T>(bytes: number, ask: () => T): T {
 }
 
 function outOfMemory(bytes: number): PlusxError {
-  const [needed, free, total] = [bytes, freeMemory(), totalMemory()].map(
-    (amount) => `${(amount / 1e9).toFixed(2)} GB`,
-  );
+  const [needed, free, total] = [bytes, freeMemory(), totalMemory()].map(bytesText);
   return new PlusxError(
     'out-of-memory',
     `this run needs ${needed} of memory, which the system does not give ` +

@@ -1,5 +1,5 @@
 /** Gives out pieces of a WebAssembly memory: first fit, neighbours joined again when freed. */
-import { PlusxError } from '../../errors.js';
+import { bytesText, PlusxError } from '../../errors.js';
 import { roundUp } from '../../plan/algorithms.js';
 import { slotAlignment } from '../../plan/plan.js';
 
@@ -60,10 +60,9 @@ export class Heap {
 }
 
 function outOfMemory(needed: number, available: number): PlusxError {
-  const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(2)} GB`;
   return new PlusxError(
     'out-of-memory',
-    `this run needs ${gigabytes(needed)}, WebAssembly has at most ${gigabytes(available)} left; ` +
+    `this run needs ${bytesText(needed)}, WebAssembly has at most ${bytesText(available)} left; ` +
       'use a smaller batch, smaller images, or the native engine ("npx plusx build-native")',
     { needed, available },
   );
