@@ -141,7 +141,7 @@ const rows: { readonly [Kind in StepKind]: (step: StepOf<Kind>) => readonly Argu
     ...rowsAndChannels(s.x),
   ],
   relu: ({ x, y }) => [x, y, elementCount(x.shape)],
-  reluBackward: ({ dy, y, dx }) => [dy, y, dx, elementCount(dy.shape)],
+  reluBackward: ({ dy, y, other, dx }) => [dy, y, other, dx, elementCount(dy.shape)],
   add: ({ a, b, y }) => [a, b, y, elementCount(y.shape)],
   sigmoid: ({ x, y }) => [x, y, elementCount(x.shape)],
   sigmoidBackward: ({ dy, y, dx }) => [dy, y, dx, elementCount(dy.shape)],

@@ -10,9 +10,9 @@ export const relu: OpRule<Record<never, never>> = {
   mayOverwrite: [0],
 };
 
-/** Inputs: dy, y. */
+/** Inputs: dy, y [, another part of dy, to be added]. */
 export const reluBackward: OpRule<Record<never, never>> = {
   infer: ([dy]) => [like(dy!)],
   vjp: noSecondDerivative,
-  mayOverwrite: [0],
+  mayOverwrite: [0, 2],
 };

@@ -159,8 +159,9 @@ export const lowerTable: { readonly [Op in LoweredOp]: Lower<Op> } = {
     dx: dx!,
   }),
   relu: ({ inputs: [x], outputs: [y] }) => ({ kind: 'relu', x: x!, y: y! }),
-  reluBackward: ({ inputs: [dy, y], outputs: [dx] }) => ({
+  reluBackward: ({ inputs: [dy, y, other], outputs: [dx] }) => ({
     kind: 'reluBackward',
+    other: other ?? null,
     dy: dy!,
     y: y!,
     dx: dx!,

@@ -226,8 +226,14 @@ export type Step =
       readonly dx: Slot; // (…, C)
     }
   | { readonly kind: 'relu'; readonly x: Slot; readonly y: Slot }
-  /** dx = dy where y > 0, else 0. */
-  | { readonly kind: 'reluBackward'; readonly dy: Slot; readonly y: Slot; readonly dx: Slot }
+  /** dx = dy (+ other) where y > 0, else 0. */
+  | {
+      readonly kind: 'reluBackward';
+      readonly dy: Slot;
+      readonly y: Slot;
+      readonly other: Slot | null;
+      readonly dx: Slot;
+    }
   | { readonly kind: 'add'; readonly a: Slot; readonly b: Slot; readonly y: Slot }
   /** y = 1/(1 + e^-x) */
   | { readonly kind: 'sigmoid'; readonly x: Slot; readonly y: Slot }

@@ -180,7 +180,10 @@ const samples: { readonly [Kind in StepKind]: Sample<Kind> } = {
     sizes: { M, C },
   },
   relu: { step: { x: flat(101), y: flat(102) }, sizes: { count } },
-  reluBackward: { step: { dy: flat(101), y: flat(102), dx: flat(103) }, sizes: { count } },
+  reluBackward: {
+    step: { dy: flat(101), y: flat(102), other: flat(103), dx: flat(104) },
+    sizes: { count },
+  },
   add: { step: { a: flat(101), b: flat(102), y: flat(103) }, sizes: { count } },
   sigmoid: { step: { x: flat(101), y: flat(102) }, sizes: { count } },
   sigmoidBackward: { step: { dy: flat(101), y: flat(102), dx: flat(103) }, sizes: { count } },

@@ -103,7 +103,17 @@ function channelCases(): StepCase[] {
         ];
       }),
       describe({ op: 'relu', sizes, inputs: [x], attributes: none }),
-      describe({ op: 'reluBackward', sizes, inputs: [x, x], attributes: none }),
+      ...[
+        [x, x],
+        [x, x, x],
+      ].map((inputs) =>
+        describe({
+          op: 'reluBackward',
+          sizes: `${sizes}, ${inputs.length - 1} parts`,
+          inputs,
+          attributes: none,
+        }),
+      ),
       describe({ op: 'add', sizes, inputs: [x, x], attributes: none }),
       describe({ op: 'maxPool2d', sizes, inputs: [coarse(N, H, W, C)], attributes: pool }),
       describe({

@@ -101,6 +101,17 @@ test('the relu before a block is computed as its convolution and its sum load it
   );
 });
 
+test('gradients are added as the relu before a block masks them; the stem has no mask of its own', () => {
+  const articles = trainingGraph(resnet18({ stem: 'conv3x3' }), { ...options, imageSize: 64 });
+  const { steps } = compilePlan(articles, kernelCapabilities);
+  const masks = steps.filter((step) => step.kind === 'reluBackward');
+  assert.deepEqual(
+    masks.map(({ other }) => other !== null),
+    [false, true, true, true, true, true, true, true],
+  );
+  assert.equal(steps.filter(({ kind }) => kind === 'add').length, 1);
+});
+
 async function expectSameFused(network: Module): Promise<void> {
   const graph = trainingGraph(network, options);
   const data = new Map<string, TensorData>([

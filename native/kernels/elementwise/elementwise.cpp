@@ -95,14 +95,15 @@ void relu(Arguments a, Pool* pool) {
 void reluBackward(Arguments a, Pool* pool) {
   const float* dy = a.floats();
   const float* y = a.floats();
+  const float* other = a.floats();
   float* dx = a.floats();
   eachRange(pool, a.integer(), [&](int64_t first, int64_t end) {
-    int64_t i = first;
-    for (; i + kWidth <= end; i += kWidth) {
-      const Vector gradient = load(dy + i);
-      store(dx + i, load(y + i) > Vector{} ? gradient : Vector{});
+    for (int64_t i = first; i < end; i += kWidth) {
+      const int32_t lanes = end - i < kWidth ? static_cast<int32_t>(end - i) : kWidth;
+      Vector gradient = loadLanes(dy + i, lanes);
+      if (other) gradient += loadLanes(other + i, lanes);
+      storeLanes(dx + i, loadLanes(y + i, lanes) > Vector{} ? gradient : Vector{}, lanes);
     }
-    for (; i < end; ++i) dx[i] = y[i] > 0.0f ? dy[i] : 0.0f;
   });
 }
 

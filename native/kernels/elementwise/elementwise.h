@@ -9,7 +9,7 @@ namespace plusx::PLUSX_ISA {
 void normalizeImage(Arguments arguments, Pool* pool);  // y = (x/255 - mean)/std
 void addBias(Arguments arguments, Pool* pool);         // y(…, c) = x(…, c) + bias(c)
 void relu(Arguments arguments, Pool* pool);            // y = x ≤ 0 ? 0 : x; NaN stays NaN
-void reluBackward(Arguments arguments, Pool* pool);    // dx = y > 0 ? dy : 0
+void reluBackward(Arguments arguments, Pool* pool);    // dx = y > 0 ? dy (+ other) : 0
 void add(Arguments arguments, Pool* pool);             // y = a + b
 void sigmoid(Arguments arguments, Pool* pool);         // y = 1/(1 + e^-x)
 void sigmoidBackward(Arguments arguments, Pool* pool); // dx = dy·y·(1 - y)

@@ -55,7 +55,8 @@ export const dataSteps: StepTable<
 
   reluBackward(step, arena) {
     const [dy, y, dx] = [arena.f32(step.dy), arena.f32(step.y), arena.f32(step.dx)];
-    for (let i = 0; i < dy.length; i++) dx[i] = y[i]! > 0 ? dy[i]! : 0;
+    const other = step.other && arena.f32(step.other);
+    for (let i = 0; i < dy.length; i++) dx[i] = y[i]! > 0 ? dy[i]! + (other?.[i] ?? 0) : 0;
   },
 
   add(step, arena) {

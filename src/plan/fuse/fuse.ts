@@ -11,13 +11,13 @@ import type { Graph } from '../../graph/graph.js';
 import { splitBatchNorm } from './batch-norm.js';
 import { joinPrologues, joinStatistics } from './convolution.js';
 import { foldAffineMaps, joinInferenceRelu, joinResiduals } from './inference.js';
-import { joinRelu, recomputeMasks } from './relu.js';
+import { joinGradientSums, joinRelu, recomputeMasks } from './relu.js';
 
 type Pass = (graph: Graph, capabilities: Capabilities) => Graph;
 
 const passes: readonly Pass[] = [
   ...[foldAffineMaps, joinResiduals, joinInferenceRelu],
-  ...[joinRelu, recomputeMasks, joinPrologues, joinStatistics],
+  ...[joinRelu, recomputeMasks, joinGradientSums, joinPrologues, joinStatistics],
 ];
 
 /** Takes batch normalisation apart and, where the backend says that it pays, joins the parts. */

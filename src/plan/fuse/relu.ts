@@ -1,7 +1,7 @@
 /**
  * Joins what follows a batch normalisation to its affine map: relu, or the addition of the skip
  * connection and its relu. Backward, the relu's mask is computed again from the map's input, so
- * that its output need not be kept.
+ * that its output need not be kept, or put on the sum of two gradients as it is formed.
  */
 import type { Graph, Node, Value } from '../../graph/graph.js';
 import { nodeLike, Reading, replaceNodes } from './rewrite.js';
@@ -49,6 +49,22 @@ function residualOf(value: Value, reading: Reading): Joined | undefined {
     inputs: [...map.inputs, ...(other?.inputs ?? [residual])],
     dropped: [sum, ...map.dropped, ...(other?.dropped ?? [])],
   };
+}
+
+/** The mask of a sum of gradients, of the residual's and the skip connection's, is put on as they are added. */
+export function joinGradientSums(graph: Graph): Graph {
+  const reading = new Reading(graph);
+  const replacements = new Map<Node, readonly Node[]>();
+  for (const node of graph.nodes) {
+    if (node.op !== 'reluBackward') continue;
+    const [dy, y] = node.inputs as readonly [Value, Value];
+    const sum = reading.producer(dy);
+    if (sum?.op !== 'add' || !reading.onlyUser(dy)) continue;
+    const [a, b] = sum.inputs as readonly [Value, Value];
+    replacements.set(sum, []);
+    replacements.set(node, [{ ...node, inputs: [a, y, b] }]);
+  }
+  return replaceNodes(graph, replacements);
 }
 
 const backwardParts = ['batchNormBackwardSums', 'batchNormBackwardInput'];
