@@ -3,8 +3,10 @@
  * PyTorch's in float64, beside what PyTorch's own float32 errs: at the start and after some steps of
  * training on the demo's drawings.
  *
- * An input of a ReLU that rounds across zero passes or stops a whole gradient, and which ones do is
- * chance in every implementation. So each figure is the median over several batches.
+ * An input of a ReLU that rounds across zero passes or stops a whole gradient. Which ones do is chance
+ * in every implementation; how many is not, it goes with the errors of what lies before. So the figures
+ * are root mean squares over several batches. The medians beside them say little where a layer sees such
+ * an input in about every second batch.
  *
  *     node dist/bench/pytorch/gradient-error.js [--image-size 64] [--batch-size 8] [--batches 9]
  *         [--steps 200] [--device native] [--python <path>] [--json]
@@ -124,10 +126,10 @@ async function compareBatch(session: Session, { images, labels }: Batch): Promis
 function report(step: number, comparisons: readonly Comparison[]): void {
   const { version = '', errors = {} } = comparisons[0] ?? {};
   const rows = Object.keys(errors).map((key) => {
-    const [plusx, pytorch] = (['plusx', 'pytorch'] as const).map(
-      (side) => summarize(comparisons.map(({ errors }) => errors[key]![side])).median,
-    ) as [number, number];
-    return { key, plusx, pytorch, ratio: plusx / pytorch };
+    const of = (side: keyof Errors) => comparisons.map(({ errors }) => errors[key]![side]);
+    const [plusx, pytorch] = [rootMeanSquare(of('plusx')), rootMeanSquare(of('pytorch'))];
+    const ratioOfMedians = summarize(of('plusx')).median / summarize(of('pytorch')).median;
+    return { key, plusx, pytorch, ratio: plusx / pytorch, ratioOfMedians };
   });
   const worst = rows.reduce((a, b) => (a.ratio > b.ratio ? a : b));
   if (options.json) {
@@ -135,14 +137,21 @@ function report(step: number, comparisons: readonly Comparison[]): void {
     return;
   }
   console.log(
-    `\nafter ${step} steps, ${imageSize} px, batch ${batchSize}, medians of ${batches} ` +
+    `\nafter ${step} steps, ${imageSize} px, batch ${batchSize}, root mean squares of ${batches} ` +
       `batches: ${backend.description}; PyTorch ${version}`,
   );
-  console.log(`${'gradient of'.padEnd(28)}  plusx   PyTorch  ratio`);
-  for (const { key, plusx, pytorch, ratio } of rows) {
-    console.log(`${key.padEnd(28)}  ${exponent(plusx)}  ${exponent(pytorch)}  ${ratio.toFixed(2)}`);
+  console.log(`${'gradient of'.padEnd(28)}  plusx   PyTorch  ratio  of medians`);
+  for (const { key, plusx, pytorch, ratio, ratioOfMedians } of rows) {
+    console.log(
+      `${key.padEnd(28)}  ${exponent(plusx)}  ${exponent(pytorch)}   ${ratio.toFixed(2)}  ` +
+        ratioOfMedians.toFixed(2),
+    );
   }
   console.log(`largest ratio ${worst.ratio.toFixed(2)} (${worst.key})`);
+}
+
+function rootMeanSquare(values: readonly number[]): number {
+  return Math.sqrt(values.reduce((sum, value) => sum + value ** 2, 0) / values.length);
 }
 
 function exponent(value: number): string {
