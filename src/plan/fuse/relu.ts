@@ -51,7 +51,7 @@ function residualOf(value: Value, reading: Reading): Joined | undefined {
   };
 }
 
-/** The mask of a sum of gradients, of the residual's and the skip connection's, is put on as they are added. */
+/** reluBackward behind the sum of two gradients, the residual's and the skip connection's, adds them itself. */
 export function joinGradientSums(graph: Graph): Graph {
   const reading = new Reading(graph);
   const replacements = new Map<Node, readonly Node[]>();

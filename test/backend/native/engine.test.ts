@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
 import os from 'node:os';
 import test from 'node:test';
 import { openBackend, type InstructionSet } from '../../../src/backend/devices.js';
@@ -26,7 +27,7 @@ for (const [what, bytes] of [
     const expectRefusal = (error: PlusxError) => {
       assert.equal(error.code, 'out-of-memory');
       assert.ok(error.message.includes(needed), error.message);
-      assert.match(error.message, /it has \d+\.\d\d GB, \d+\.\d\d GB of them free/);
+      assert.match(error.message, /it has [\d.]+ [GM]B, [\d.]+ [GM]B of them free/);
       assert.match(error.message, /use a smaller batch or smaller images/);
       assert.deepEqual(error.details, { needed: bytes });
       return true;
@@ -85,3 +86,24 @@ test('the addon knows every opcode and refuses what is no program', { skip }, as
   assert.throws(() => run(0), malformed);
   assert.throws(() => run(...last.slice(0, -1)), malformed);
 });
+
+const notLinux = os.platform() !== 'linux' && 'a thread is told its processors on Linux only';
+
+test('threads keep all the processors that they may use', { skip: skip || notLinux }, async () => {
+  const before = allowedProcessors(['self']);
+  const backend = await openNative({ threads: 2 });
+  const executable = await backend.compile(fillPlan(2 ** 20));
+  for (let run = 0; run < 200; run++) await executable.run({});
+  const threads = readdirSync('/proc/self/task').map((id) => `self/task/${id}`);
+  assert.deepEqual(allowedProcessors(threads), before);
+  await backend.dispose();
+});
+
+/** As the system lists them, each list once. */
+function allowedProcessors(tasks: readonly string[]): string[] {
+  const lists = tasks.map((task) => {
+    const status = readFileSync(`/proc/${task}/status`, 'utf8');
+    return /^Cpus_allowed_list:\s*(.*)$/m.exec(status)![1]!;
+  });
+  return [...new Set(lists)];
+}
