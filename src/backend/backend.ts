@@ -3,8 +3,8 @@
  */
 import type { ConvAlgorithm, Plan, Slot } from '../plan/plan.js';
 
-/** A tensor's data on the host, dense, in the slot's own layout. */
-export type TensorData = Float32Array | Uint8Array | Int32Array;
+/** A tensor's data on the host, dense, in the slot's own layout; of bfloat16 the bits. */
+export type TensorData = Float32Array | Uint16Array | Uint8Array | Int32Array;
 
 /** Which of a plan's fusions a backend computes faster than their parts. */
 export interface Fusions {

@@ -5,6 +5,8 @@ import type { TensorData } from './backend.js';
 
 export const arrayTypes = {
   f32: Float32Array,
+  // The bits: JavaScript has no array of them.
+  bf16: Uint16Array,
   u8: Uint8Array,
   i32: Int32Array,
 } as const satisfies Record<DType, unknown>;

@@ -1,5 +1,7 @@
 /** Types of numbers in files, by safetensors' names, and their conversion to float32. */
 
+import { fromBfloat16 } from '../graph/bfloat16.js';
+
 /** What holds a dtype's elements; of half and bfloat16 the bits. */
 export const arrayTypes = {
   F64: Float64Array,
@@ -66,13 +68,6 @@ export function toFloat32(dtype: DType, data: TensorData): Float32Array {
   if (dtype === 'BF16') return fromBfloat16(data as Uint16Array);
   if (dtype === 'F16') return fromHalf(data as Uint16Array);
   throw new Error(`internal: ${dtype} is no floating-point type`);
-}
-
-/** bfloat16 is the upper half of a float32. */
-function fromBfloat16(data: Uint16Array): Float32Array {
-  const bits = new Uint32Array(data.length);
-  for (let i = 0; i < data.length; i++) bits[i] = data[i]! << 16;
-  return new Float32Array(bits.buffer);
 }
 
 /** IEEE 754 binary16: 1 sign bit, 5 of the exponent (bias 15), 10 of the fraction. */

@@ -7,7 +7,8 @@
  * Activations are NHWC, weights (K, R, S, C).
  */
 
-export type DType = 'f32' | 'u8' | 'i32';
+/** `bf16`: bfloat16, the upper half of a float32. */
+export type DType = 'f32' | 'bf16' | 'u8' | 'i32';
 
 export type Shape = readonly number[];
 
@@ -47,7 +48,7 @@ export function elementCount(shape: Shape): number {
   return shape.reduce((product, size) => product * size, 1);
 }
 
-export const bytesPerElement: Readonly<Record<DType, number>> = { f32: 4, u8: 1, i32: 4 };
+export const bytesPerElement: Readonly<Record<DType, number>> = { f32: 4, bf16: 2, u8: 1, i32: 4 };
 
 /** Size of a dense tensor in bytes. */
 export function byteLength(shape: Shape, dtype: DType): number {

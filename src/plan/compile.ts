@@ -1,6 +1,6 @@
 /**
- * From a Graph to a Plan: fuse, drop what is not needed, order, prepare, share memory, choose algorithms, place
- * buffers, lower. Each pass is a function in a file of its own.
+ * From a Graph to a Plan: fuse, choose how maps are stored, drop what is not needed, order, prepare,
+ * share memory, choose algorithms, place buffers, lower. Each pass is a function in a file of its own.
  */
 import type { Capabilities } from '../backend/backend.js';
 import { byteLength, type Graph, type Node, type Value } from '../graph/graph.js';
@@ -10,6 +10,7 @@ import { convolutionChoice } from './convolutions.js';
 import { fuse } from './fuse/fuse.js';
 import { lowerTable, type LowerContext, type LoweredOp } from './lower.js';
 import { placeBuffers, type Buffer } from './memory.js';
+import { storeMaps, type Precision } from './precision.js';
 import { preparationFirst } from './prepare.js';
 import { slotAlignment, type Plan, type Slot, type StateLayout, type Step } from './plan.js';
 import { liveNodes, updatesEarly } from './schedule.js';
@@ -17,16 +18,17 @@ import { assignStorage } from './storage.js';
 
 /**
  * Compiles `source` for a backend of these capabilities. Graphs of one model that are to share a
- * backend's memory are given the layout of the largest one's state.
+ * backend's memory are given the layout of the largest one's state. `precision` is that of the maps.
  */
 export function compilePlan(
   source: Graph,
   given: Capabilities,
   state: StateLayout = layOutState(source),
+  precision: Precision = 'fp32',
 ): Plan {
   // An image is predicted alike alone and among others; a training step has one batch size.
   const capabilities = { forAnyBatch: source.updates.size === 0, ...given };
-  const graph = fuse(source, capabilities);
+  const graph = storeMaps(fuse(source, capabilities), precision);
   const ordered = updatesEarly(liveNodes(graph), [...graph.updates.values()]);
   const { nodes, count: preparation } = preparationFirst(graph, ordered);
   const storage = assignStorage(graph, nodes, state.slots, preparation);

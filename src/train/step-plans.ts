@@ -9,6 +9,7 @@ import type { Capabilities } from '../backend/backend.js';
 import type { Module } from '../nn/module.js';
 import { compilePlan, layOutState } from '../plan/compile.js';
 import type { Plan, StateLayout } from '../plan/plan.js';
+import type { Precision } from '../plan/precision.js';
 import {
   clearGraph,
   evaluationGraph,
@@ -22,6 +23,8 @@ import {
 export interface StepOptions extends TrainingGraphOptions {
   /** Micro-batches in which the `batchSize` images of a step are computed; 1 for a single plan. */
   readonly accumulate: number;
+  /** Of the maps in training; evaluation is always in float32. */
+  readonly precision: Precision;
 }
 
 const graphs = {
@@ -77,7 +80,7 @@ export class StepPlans {
   /** A part of a training step; `images` are those of the batch or micro-batch. */
   plan(part: StepPart, images = this.microBatch): Plan {
     const graph = graphs[part](this.model, { ...this.options, batchSize: images });
-    return compilePlan(graph, this.capabilities, this.state);
+    return compilePlan(graph, this.capabilities, this.state, this.options.precision);
   }
 
   evaluation(): Plan {

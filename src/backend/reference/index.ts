@@ -4,6 +4,7 @@
  * Sums are kept in float64 and rounded once, on the store. It chooses no algorithm and no
  * workspace: it computes each step by its definition in plan.ts.
  */
+import { fromBfloat16, toBfloat16 } from '../../graph/bfloat16.js';
 import { elementCount } from '../../graph/graph.js';
 import type { Plan, Slot } from '../../plan/plan.js';
 import type { Backend, Executable, TensorData } from '../backend.js';
@@ -16,6 +17,8 @@ import { runStep } from './steps.js';
 /** One arena, shared by the executables of one model. */
 export class Arena {
   readonly preparation = new Preparation();
+  /** The bfloat16 tensors of the step that runs, as it computes with them. By offset. */
+  private readonly maps = new Map<number, { readonly slot: Slot; readonly values: Float32Array }>();
   private bytes = new ArrayBuffer(0);
 
   /** Grows to at least `size` bytes; what it held stays. */
@@ -31,9 +34,25 @@ export class Arena {
     return new arrayTypes[slot.dtype](this.bytes, slot.offset, elementCount(slot.shape));
   }
 
+  /** The memory of a slot; or what a bf16 one holds, to be stored by `roundMaps`. */
   f32(slot: Slot): Float32Array {
+    if (slot.dtype === 'bf16') return this.mapOf(slot);
     if (slot.dtype !== 'f32') throw new Error(`internal: a slot is ${slot.dtype}, not f32`);
     return this.view(slot) as Float32Array;
+  }
+
+  /** After each step: its bfloat16 tensors go back to memory, rounded once. */
+  roundMaps(): void {
+    for (const { slot, values } of this.maps.values()) this.view(slot).set(toBfloat16(values));
+    this.maps.clear();
+  }
+
+  private mapOf(slot: Slot): Float32Array {
+    const known = this.maps.get(slot.offset);
+    if (known) return known.values;
+    const values = fromBfloat16(this.view(slot) as Uint16Array);
+    this.maps.set(slot.offset, { slot, values });
+    return values;
   }
 
   release(): void {
@@ -65,6 +84,7 @@ class ReferenceExecutable implements Executable {
       if (i < first) continue;
       const start = performance.now();
       runStep(step, this.arena);
+      this.arena.roundMaps();
       seconds[i] = (performance.now() - start) / 1000;
       // Slow as it is, it lets timers and progress bars run between steps.
       await new Promise(setImmediate);

@@ -21,7 +21,12 @@ import {
 export const maxOnnxBytes = 2 ** 31 - 1;
 
 /** TensorProto.DataType */
-const elementTypes: Readonly<Record<OnnxElementType, number>> = { float: 1, uint8: 2, int64: 7 };
+const elementTypes: Readonly<Record<OnnxElementType, number>> = {
+  float: 1,
+  uint8: 2,
+  int64: 7,
+  bfloat16: 16,
+};
 
 /** The file as parts, one after the other; throws PlusxError `onnx-too-large`. */
 export function encodeOnnx(model: OnnxModel): Uint8Array[] {

@@ -36,6 +36,7 @@ export interface EmitOptions {
 
 const elementTypes: Readonly<Record<DType, OnnxElementType>> = {
   f32: 'float',
+  bf16: 'bfloat16',
   u8: 'uint8',
   i32: 'int64',
 };

@@ -17,7 +17,7 @@ export interface OnnxNode {
   readonly docString: string;
 }
 
-export type OnnxElementType = 'float' | 'uint8' | 'int64';
+export type OnnxElementType = 'float' | 'bfloat16' | 'uint8' | 'int64';
 
 /** The type of a tensor that is computed or fed; a dimension with a name may have any size. */
 export interface OnnxValue {
