@@ -20,7 +20,9 @@ export const jobSchema = z.object({
   images: z.string(),
   /** Of plusx. */
   device: z.enum(['native', 'wasm']).optional(),
-  instructionSet: z.enum(['avx512', 'avx2', 'x86-64-v2', 'neon', 'generic']).optional(),
+  instructionSet: z
+    .enum(['avx512-bf16', 'avx512', 'avx2', 'x86-64-v2', 'neon', 'generic'])
+    .optional(),
   /** Of PyTorch. */
   layout: z.enum(['contiguous', 'channels_last']).optional(),
   compile: z.boolean().optional(),

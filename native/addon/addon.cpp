@@ -104,6 +104,12 @@ napi_value freeArena(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+// Of the types that tensors have.
+size_t bytesPerElement(napi_typedarray_type type) {
+  if (type == napi_float32_array || type == napi_int32_array) return 4;
+  return type == napi_uint16_array ? 2 : 1;
+}
+
 // The memory of a slot and the typed array that mirrors it, both checked.
 bool readTransfer(napi_env env, napi_callback_info info, char** slot, void** data, size_t* bytes) {
   napi_value values[3];
@@ -117,7 +123,7 @@ bool readTransfer(napi_env env, napi_callback_info info, char** slot, void** dat
     fail(env, "internal: a transfer takes (idle arena, offset, typed array)");
     return false;
   }
-  *bytes = length * (type == napi_float32_array || type == napi_int32_array ? 4 : 1);
+  *bytes = length * bytesPerElement(type);
   if (offset < 0 || static_cast<size_t>(offset) + *bytes > arena->bytes()) {
     fail(env, "internal: a transfer leaves the arena");
     return false;

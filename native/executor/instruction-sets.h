@@ -10,6 +10,7 @@
   const KernelTable& kernelTable();      \
   }
 #if defined(__x86_64__)
+PLUSX_DECLARE(avx512_bf16)
 PLUSX_DECLARE(avx512)
 PLUSX_DECLARE(avx2)
 PLUSX_DECLARE(x86_64_v2)
@@ -36,7 +37,9 @@ inline std::vector<InstructionSet> instructionSets() {
   const bool hasAvx512 =
       hasAvx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw");
-  return {{"avx512", hasAvx512, avx512::kernelTable},
+  const bool hasDots = hasAvx512 && __builtin_cpu_supports("avx512bf16");
+  return {{"avx512-bf16", hasDots, avx512_bf16::kernelTable},
+          {"avx512", hasAvx512, avx512::kernelTable},
           {"avx2", hasAvx2, avx2::kernelTable},
           {"x86-64-v2", static_cast<bool>(__builtin_cpu_supports("sse4.2")),
            x86_64_v2::kernelTable}};

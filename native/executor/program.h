@@ -1,60 +1,64 @@
 // The program: a Plan as 32-bit integers, written by src/backend/program.ts.
 //
 // Each step is [opcode, number of arguments, arguments...]. A slot is its offset in units of 64
-// bytes, -1 for none; a float is its bits. The order of the kinds is that of program.ts; a test
-// holds both together.
+// bytes, -1 for none; a float is its bits. An opcode is the number of a kind in the order of
+// program.ts (a test holds both together), plus the number of all kinds where maps are bfloat16.
 #pragma once
 #include <cstdint>
 
 #include "pool.h"
 
-#define PLUSX_STEPS(X)          \
-  X(normalizeImage)             \
-  X(conv2d)                     \
-  X(packWeight)                 \
-  X(conv2dInference)            \
-  X(conv2dBackwardInput)        \
-  X(conv2dBackwardWeight)       \
-  X(matmul)                     \
-  X(addBias)                    \
-  X(sumToChannels)              \
-  X(batchNormStatistics)        \
-  X(batchNormFold)              \
-  X(scaleShift)                 \
-  X(batchNormBackwardSums)      \
-  X(batchNormBackwardInput)     \
-  X(relu)                       \
-  X(reluBackward)               \
-  X(add)                        \
-  X(sigmoid)                    \
-  X(sigmoidBackward)            \
-  X(scaleChannels)              \
-  X(scaleChannelsBackward)      \
-  X(dropout)                    \
-  X(identityShortcut)           \
-  X(identityShortcutBackward)   \
-  X(maxPool2d)                  \
-  X(maxPool2dBackward)          \
-  X(avgPool2d)                  \
-  X(avgPool2dBackward)          \
-  X(adaptiveAvgPool2d)          \
-  X(adaptiveAvgPool2dBackward)  \
-  X(nhwcToNchw)                 \
-  X(nchwToNhwc)                 \
-  X(softmaxCrossEntropy)        \
-  X(softmaxCrossEntropyBackward) \
-  X(fill)                       \
-  X(sgd)                        \
-  X(adamW)
+// FLOATS: kinds that know only floats. MAPS: kinds that come with maps of floats or of bfloat16.
+#define PLUSX_STEPS(FLOATS, MAPS)      \
+  MAPS(normalizeImage)                 \
+  MAPS(conv2d)                         \
+  FLOATS(packWeight)                   \
+  FLOATS(conv2dInference)              \
+  MAPS(conv2dBackwardInput)            \
+  MAPS(conv2dBackwardWeight)           \
+  FLOATS(matmul)                       \
+  MAPS(addBias)                        \
+  MAPS(sumToChannels)                  \
+  MAPS(batchNormStatistics)            \
+  FLOATS(batchNormFold)                \
+  MAPS(scaleShift)                     \
+  MAPS(batchNormBackwardSums)          \
+  MAPS(batchNormBackwardInput)         \
+  MAPS(relu)                           \
+  MAPS(reluBackward)                   \
+  MAPS(add)                            \
+  FLOATS(sigmoid)                      \
+  FLOATS(sigmoidBackward)              \
+  MAPS(scaleChannels)                  \
+  MAPS(scaleChannelsBackward)          \
+  FLOATS(dropout)                      \
+  MAPS(identityShortcut)               \
+  MAPS(identityShortcutBackward)       \
+  MAPS(maxPool2d)                      \
+  MAPS(maxPool2dBackward)              \
+  MAPS(avgPool2d)                      \
+  MAPS(avgPool2dBackward)              \
+  MAPS(adaptiveAvgPool2d)              \
+  MAPS(adaptiveAvgPool2dBackward)      \
+  FLOATS(nhwcToNchw)                   \
+  FLOATS(nchwToNhwc)                   \
+  FLOATS(softmaxCrossEntropy)          \
+  FLOATS(softmaxCrossEntropyBackward)  \
+  FLOATS(fill)                         \
+  FLOATS(sgd)                          \
+  FLOATS(adamW)
 
 namespace plusx {
 
-enum class Opcode : int32_t {
+enum class StepKind : int32_t {
 #define PLUSX_ENUM(name) name,
-  PLUSX_STEPS(PLUSX_ENUM)
+  PLUSX_STEPS(PLUSX_ENUM, PLUSX_ENUM)
 #undef PLUSX_ENUM
       count
 };
+
+constexpr int32_t kStepKinds = static_cast<int32_t>(StepKind::count);
+constexpr int32_t kOpcodes = 2 * kStepKinds;
 
 // Reads the arguments of one step in their order.
 class Arguments {
@@ -66,7 +70,12 @@ class Arguments {
     __builtin_memcpy(&value, next_++, sizeof value);
     return value;
   }
-  float* floats() { return static_cast<float*>(slot()); }
+  float* floats() { return tensor<float>(); }
+  // In a map, `Map` is what an element is.
+  template <typename Map>
+  Map* tensor() {
+    return static_cast<Map*>(slot());
+  }
   void* slot() {
     const int32_t unit = *next_++;
     return unit < 0 ? nullptr : arena_ + static_cast<int64_t>(unit) * 64;
@@ -81,7 +90,7 @@ using StepFunction = void (*)(Arguments arguments, Pool* pool);
 
 // The code of one instruction set.
 struct KernelTable {
-  StepFunction run[static_cast<int>(Opcode::count)];  // by opcode
+  StepFunction run[kOpcodes];
   // What the machine can do at most: see kernels/measure.
   double (*multiplyAdds)(Pool* pool);
   double (*stream)(float* x, int64_t count, Pool* pool);

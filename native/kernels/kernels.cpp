@@ -21,11 +21,21 @@
 
 namespace plusx::PLUSX_ISA {
 
+// Of kinds that no map is part of.
+void noSuchStep(Arguments, Pool*) { __builtin_trap(); }
+
 const KernelTable kernels = {
     {
-#define PLUSX_ENTRY(name) name,
-        PLUSX_STEPS(PLUSX_ENTRY)
-#undef PLUSX_ENTRY
+#define PLUSX_FLOATS(name) name,
+#define PLUSX_MAPS(name) name<float>,
+        PLUSX_STEPS(PLUSX_FLOATS, PLUSX_MAPS)
+#undef PLUSX_FLOATS
+#undef PLUSX_MAPS
+#define PLUSX_FLOATS(name) noSuchStep,
+#define PLUSX_MAPS(name) name<BFloat>,
+        PLUSX_STEPS(PLUSX_FLOATS, PLUSX_MAPS)
+#undef PLUSX_FLOATS
+#undef PLUSX_MAPS
     },
     multiplyAdds,
     stream,

@@ -35,7 +35,8 @@ static inline void store(float* p, Vector v) { *reinterpret_cast<StoredVector*>(
 // A WebAssembly load adds a constant to its address for nothing, if Clang sees that the sum does not
 // wrap. It does not see it of pointers that it has rewritten for the loop around: such ones it may not
 // see through. The products of a training step take 1.3 times as long with an addition before each load.
-PLUSX_INLINE void keepPointer(const float*& pointer) {
+template <typename Element>
+PLUSX_INLINE void keepPointer(const Element*& pointer) {
 #if defined(__wasm__)
   asm("" : "+r"(pointer));
 #else

@@ -86,7 +86,8 @@ Case readCase(Reader& reader) {
   };
   const auto step = [&] { return Step{reader.words<int32_t>(), reader.list(region)}; };
   const auto result = [&] {
-    return Result{reader.text(), reader.word(), reader.number(), reader.words<float>()};
+    return Result{reader.text(), reader.word(), reader.word(), reader.number(),
+                  reader.words<float>()};
   };
   return {reader.text(), reader.word(), reader.list(chunk), reader.list(step),
           reader.list(result)};
@@ -107,7 +108,8 @@ bool isSound(const Case& recorded) {
     }
   }
   for (const Result& result : recorded.results) {
-    if (!fits(result.offset, uint64_t{4} * result.values.size())) return false;
+    if (result.bytesPerNumber != 2 && result.bytesPerNumber != 4) return false;
+    if (!fits(result.offset, uint64_t{result.bytesPerNumber} * result.values.size())) return false;
   }
   return true;
 }

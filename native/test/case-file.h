@@ -2,12 +2,13 @@
 //
 // A file is a sequence of little-endian words of 32 bits; i: signed, u: unsigned, f: float.
 //
-//   file     u 0x58534c50 ("PLSX"), u version = 1, u cases, then each case
+//   file     u 0x58534c50 ("PLSX"), u version = 2, u cases, then each case
 //   case     text title, u arena bytes, u chunks, chunks, u steps, steps, u results, results
 //   chunk    u offset, u bytes, the bytes: what the arena holds before the run
 //   step     u words, i words (a program of one step, see executor/program.h),
 //            u regions, (u offset, u bytes) each: all that the step may touch
-//   result   text name, u offset, f tolerance, u values, f values: what the run must leave there
+//   result   text name, u offset, u bytes of a number, f tolerance, u values, f values: what the run
+//            must leave there, as float32 (4 bytes) or bfloat16 (2)
 //   text     u bytes, UTF-8
 //
 // Bytes and texts are filled up with zeros to a whole word. Offsets count bytes from the arena's
@@ -21,7 +22,7 @@
 namespace plusx::replay {
 
 constexpr uint32_t kMagic = 0x58534c50;
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 
 struct Region {
   uint32_t offset, bytes;
@@ -39,7 +40,7 @@ struct Step {
 
 struct Result {
   std::string name;
-  uint32_t offset;
+  uint32_t offset, bytesPerNumber;
   float tolerance;
   std::vector<float> values;
 };

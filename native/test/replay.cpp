@@ -88,6 +88,18 @@ void runSteps(const Case& recorded, const InstructionSet& set, char* arena, Owne
   plusx::allow(arena, recorded.arenaBytes);
 }
 
+// What a run left for a result; a bfloat16 is the upper half of a float.
+std::vector<float> numbersOf(const Result& result, const char* arena) {
+  std::vector<float> numbers(result.values.size());
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    uint32_t bits = 0;
+    char* upper = reinterpret_cast<char*>(&bits) + sizeof bits - result.bytesPerNumber;
+    std::memcpy(upper, arena + result.offset + i * result.bytesPerNumber, result.bytesPerNumber);
+    std::memcpy(&numbers[i], &bits, sizeof bits);
+  }
+  return numbers;
+}
+
 // Prints what is wrong with a run; counts it.
 class Report {
  public:
@@ -96,14 +108,16 @@ class Report {
   int failures() const { return failures_; }
   float worst() const { return worst_; }
 
-  void check(const Result& result, const float* found, const float* withOneThread) {
+  void check(const Result& result, const char* arena, const char* arenaOfOneThread) {
+    const std::vector<float> found = numbersOf(result, arena);
+    const std::vector<float> withOneThread = numbersOf(result, arenaOfOneThread);
     const size_t count = result.values.size();
     size_t wrong = 0, other = 0, firstWrong = 0, firstOther = 0;
     for (size_t i = count; i-- > 0;) {
       const float difference = std::fabs(found[i] - result.values[i]);
       if (difference > worst_ * result.tolerance) worst_ = difference / result.tolerance;
       if (!(difference <= result.tolerance)) ++wrong, firstWrong = i;
-      if (std::memcmp(found + i, withOneThread + i, 4) != 0) ++other, firstOther = i;
+      if (std::memcmp(&found[i], &withOneThread[i], 4) != 0) ++other, firstOther = i;
     }
     if (wrong > 0) {
       fail("%s[%zu]: %.9g, expected %.9g within %.2g (%zu of %zu values are wrong)",
@@ -163,8 +177,7 @@ int replay(const std::vector<Case>& cases, const InstructionSet& set,
       report.checkGaps(arena.get());
       const char* reference = first ? first.get() : arena.get();
       for (const Result& result : recorded.results) {
-        report.check(result, reinterpret_cast<const float*>(arena.get() + result.offset),
-                     reinterpret_cast<const float*>(reference + result.offset));
+        report.check(result, arena.get(), reference);
       }
       if (!first) first = std::move(arena);
     }

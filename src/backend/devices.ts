@@ -11,7 +11,14 @@ export type DeviceChoice = DeviceName | 'auto';
 export const deviceNames: readonly DeviceName[] = ['native', 'wasm', 'reference'];
 
 /** What the native engine's kernels are compiled for; a processor has some of them. */
-export const instructionSets = ['avx512', 'avx2', 'x86-64-v2', 'neon', 'generic'] as const;
+export const instructionSets = [
+  'avx512-bf16',
+  'avx512',
+  'avx2',
+  'x86-64-v2',
+  'neon',
+  'generic',
+] as const;
 
 export type InstructionSet = (typeof instructionSets)[number];
 

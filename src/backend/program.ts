@@ -1,19 +1,22 @@
 /**
  * A Plan as the flat list of 32-bit integers that native/executor runs, natively and as WASM.
  *
- * Each step is [opcode, number of arguments, arguments…]; a slot is its offset in units of 64
+ * Each step is [opcode, number of arguments, arguments…]; an opcode is a kind's number, plus the number
+ * of all kinds where the step's maps are bfloat16; a slot is its offset in units of 64
  * bytes, -1 for none; a float is its bits. native/executor/program.h has the same order of kinds,
  * and each kernel reads its arguments in the order of its row here.
  */
 import { PlusxError } from '../errors.js';
 import type { Capabilities } from './backend.js';
 import { elementCount } from '../graph/graph.js';
+import { tensorsOf } from '../plan/cost.js';
 import {
   slotAlignment,
   type ConvAlgorithm,
   type ConvCut,
   type Plan,
   type Slot,
+  type Step,
   type StepKind,
   type StepOf,
 } from '../plan/plan.js';
@@ -160,8 +163,20 @@ const rows: { readonly [Kind in StepKind]: (step: StepOf<Kind>) => readonly Argu
   identityShortcutBackward: (s) => [s.dy, s.dx, ...shortcut(s.dx, s.dy, s.stride)],
   maxPool2d: (s) => [s.x, s.y, ...pooling(s.x, s.y, s)],
   maxPool2dBackward: (s) => [s.dy, s.x, s.dx, ...pooling(s.dx, s.dy, s)],
-  avgPool2d: (s) => [s.x, s.y, ...pooling(s.x, s.y, s), Number(s.countIncludePad)],
-  avgPool2dBackward: (s) => [s.dy, s.dx, ...pooling(s.dx, s.dy, s), Number(s.countIncludePad)],
+  avgPool2d: (s) => [
+    s.x,
+    s.y,
+    ...pooling(s.x, s.y, s),
+    Number(s.countIncludePad),
+    Number(s.y.dtype === 'f32'),
+  ],
+  avgPool2dBackward: (s) => [
+    s.dy,
+    s.dx,
+    ...pooling(s.dx, s.dy, s),
+    Number(s.countIncludePad),
+    Number(s.dy.dtype === 'f32'),
+  ],
   adaptiveAvgPool2d: ({ x, y }) => [x, y, ...resizing(x, y)],
   adaptiveAvgPool2dBackward: ({ dy, dx }) => [dy, dx, ...resizing(dx, dy)],
   nhwcToNchw: ({ x, y }) => {
@@ -213,17 +228,30 @@ export const kernelCapabilities: Capabilities = {
   fusions: { convPrologue: ['winograd'], convStatistics: ['winograd'], convInference: true },
 };
 
-/** The kinds in the order of their opcodes. */
-export const opcodes: readonly StepKind[] = Object.keys(rows) as StepKind[];
+/** All kinds, in the order of their opcodes. */
+export const stepKinds: readonly StepKind[] = Object.keys(rows) as StepKind[];
 
 /** Encodes all steps of a plan. */
 export function encodeProgram(plan: Plan): Int32Array {
   const words = plan.steps.flatMap((step) => {
     const row = rows[step.kind] as (step: StepOf<never>) => readonly Argument[];
     const encoded = row(step as never).map(word);
-    return [opcodes.indexOf(step.kind), encoded.length, ...encoded];
+    return [opcodeOf(step), encoded.length, ...encoded];
   });
   return Int32Array.from(words);
+}
+
+/** A kind is there twice: with maps of float32, and, behind all kinds, with maps of bfloat16. */
+function opcodeOf(step: Step): number {
+  const kind = stepKinds.indexOf(step.kind);
+  return isOnBfloat16(step) ? stepKinds.length + kind : kind;
+}
+
+/** All maps of a step are of one type, but for averages, which may be behind the last map. */
+function isOnBfloat16(step: Step): boolean {
+  if (step.kind === 'avgPool2d') return step.x.dtype === 'bf16';
+  if (step.kind === 'avgPool2dBackward') return step.dx.dtype === 'bf16';
+  return Object.values(tensorsOf(step)).some(({ dtype }) => dtype === 'bf16');
 }
 
 /** Where a step begins in a program. */

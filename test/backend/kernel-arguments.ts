@@ -15,11 +15,11 @@ const kernels = readdirSync(path.join(native, 'kernels'), { recursive: true, enc
   .map((file) => readFileSync(path.join(native, 'kernels', file), 'utf8'))
   .join('\n');
 
-/** The kinds in the order of `enum class Opcode`. */
+/** The kinds in the order of `enum class StepKind`. */
 export function nativeOpcodes(): string[] {
   const header = readFileSync(path.join(native, 'executor/program.h'), 'utf8');
-  const list = /#define PLUSX_STEPS\(X\)((?:.*\\\n)*.*\n)/.exec(header)![1]!;
-  return [...list.matchAll(/X\((\w+)\)/g)].map(([, kind]) => kind!);
+  const list = /#define PLUSX_STEPS\(FLOATS, MAPS\)((?:.*\\\n)*.*\n)/.exec(header)![1]!;
+  return [...list.matchAll(/(?:FLOATS|MAPS)\((\w+)\)/g)].map(([, kind]) => kind!);
 }
 
 /**
@@ -33,12 +33,12 @@ export function kernelArguments(kernel: string): KernelArgument[] {
   if (!found) throw new Error(`native/kernels has no ${kernel}(Arguments …)`);
   const [, variable, line, lines] = found;
   const body = line ?? lines!;
-  const read = `(?:(\\w+)(?:\\[\\w+\\])? = [^=,;]*?)?\\b${variable}\\.(floats|slot|integer|number)\\(\\)`;
+  const read = `(?:(\\w+)(?:\\[\\w+\\])? = [^=,;]*?)?\\b${variable}\\.(floats|tensor<Map>|slot|integer|number)\\(\\)`;
   const handed = `\\b(\\w+)\\(${variable}(?:, \\w+)*\\)`;
   return [...body.matchAll(new RegExp(`${read}|${handed}`, 'g'))].flatMap((match) => {
     const [, name = 'count', reader, callee] = match;
     if (callee) return kernelArguments(callee);
-    const type = reader === 'floats' || reader === 'slot' ? 'slot' : reader;
+    const type = reader === 'integer' || reader === 'number' ? reader : 'slot';
     return [{ name, type } as KernelArgument];
   });
 }

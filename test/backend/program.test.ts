@@ -1,10 +1,10 @@
 /**
- * The program that TypeScript writes is the one that C++ reads: the same opcodes, and for every kind
+ * The program that TypeScript writes is the one that C++ reads: the same kinds, and for every one
  * of step the same arguments under the same names in the same order.
  */
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { encodeProgram, opcodes } from '../../src/backend/program.js';
+import { encodeProgram, stepKinds } from '../../src/backend/program.js';
 import type { PlusxError } from '../../src/errors.js';
 import { slotAlignment, type Slot, type StepKind, type StepOf } from '../../src/plan/plan.js';
 import { kernelArguments, nativeOpcodes, type KernelArgument } from './kernel-arguments.js';
@@ -214,11 +214,11 @@ const samples: { readonly [Kind in StepKind]: Sample<Kind> } = {
   },
   avgPool2d: {
     step: { x: image(101), y: pooled(102), ...window, countIncludePad: true },
-    sizes: poolSizes,
+    sizes: { ...poolSizes, averagesAreFloats: 1 },
   },
   avgPool2dBackward: {
     step: { dy: pooled(101), dx: image(102), ...window, countIncludePad: true },
-    sizes: poolSizes,
+    sizes: { ...poolSizes, averagesAreFloats: 1 },
   },
   adaptiveAvgPool2d: { step: { x: image(101), y: pooled(102) }, sizes: poolSizes },
   adaptiveAvgPool2dBackward: { step: { dy: pooled(101), dx: image(102) }, sizes: poolSizes },
@@ -276,15 +276,15 @@ function expectedWord({ name, type }: KernelArgument, { step, sizes = {} }: Samp
 
 const planOf = (steps: readonly object[]) => ({ ...fillPlan(64), steps: steps as never });
 
-test('the opcodes are the same in TypeScript and C++, in the same order', () => {
-  assert.deepEqual(nativeOpcodes(), opcodes);
+test('the kinds of steps are the same in TypeScript and C++, in the same order', () => {
+  assert.deepEqual(nativeOpcodes(), stepKinds);
 });
 
-for (const kind of opcodes) {
+for (const kind of stepKinds) {
   test(`${kind}: C++ reads each argument where TypeScript writes it`, () => {
     const [opcode, length, ...words] = encodeProgram(planOf([{ kind, ...samples[kind].step }]));
     const args = kernelArguments(kind);
-    assert.equal(opcode, opcodes.indexOf(kind));
+    assert.equal(opcode, stepKinds.indexOf(kind));
     assert.equal(length, words.length);
     assert.deepEqual(
       args.map(({ name }, i) => `${name} ${words[i]}`),
@@ -293,6 +293,27 @@ for (const kind of opcodes) {
     assert.equal(words.length, args.length);
   });
 }
+
+/** The opcode of a step whose tensors of these names are bfloat16. */
+function opcodeWith(kind: StepKind, ...names: string[]): number {
+  const fields: object = samples[kind].step;
+  const step = Object.entries(fields).map(([name, value]: [string, unknown]) => [
+    name,
+    names.includes(name) ? { ...(value as Slot), dtype: 'bf16' } : value,
+  ]);
+  return encodeProgram(planOf([{ kind, ...Object.fromEntries(step) }]))[0]!;
+}
+
+test('with maps of bfloat16 a kind has another opcode, behind all kinds', () => {
+  const behind = (kind: StepKind) => stepKinds.length + stepKinds.indexOf(kind);
+  assert.equal(opcodeWith('conv2d', 'x', 'y'), behind('conv2d'));
+  assert.equal(opcodeWith('adaptiveAvgPool2d', 'x'), behind('adaptiveAvgPool2d'));
+  // Averages over a whole image are float32: the map decides.
+  assert.equal(opcodeWith('avgPool2d', 'x'), behind('avgPool2d'));
+  assert.equal(opcodeWith('avgPool2d', 'y'), stepKinds.indexOf('avgPool2d'));
+  assert.equal(opcodeWith('avgPool2dBackward', 'dx'), behind('avgPool2dBackward'));
+  assert.equal(opcodeWith('avgPool2dBackward', 'dy'), stepKinds.indexOf('avgPool2dBackward'));
+});
 
 test('a slot that is not there is -1', () => {
   const step = { kind: 'sgd', ...samples.sgd.step, velocity: null };

@@ -5,6 +5,7 @@ import { GraphBuilder } from '../../src/graph/builder.js';
 import { elementCount, type DType, type Graph, type Value } from '../../src/graph/graph.js';
 import { emitInto } from '../../src/ops/emit.js';
 import type { OpAttributes, OpName } from '../../src/ops/table.js';
+import type { Precision } from '../../src/plan/precision.js';
 import { Random } from '../../src/random/philox.js';
 
 export interface StepCase {
@@ -16,6 +17,8 @@ export interface StepCase {
   readonly reduction: number;
   /** What the plan is compiled for, where it is not what the backend says. */
   readonly capabilities?: Partial<Capabilities>;
+  /** Default `fp32`. */
+  readonly precision?: Precision;
 }
 
 /** A tensor to be drawn: shape and values. */

@@ -2,6 +2,7 @@
  * Small graphs that together hold every kind of step, in sizes that straddle vectors and tiles,
  * with data: what every backend must compute as the reference does.
  */
+import { inBfloat16 } from './bfloat16-cases.js';
 import { blockCases } from './block-cases.js';
 import { convolutionCases, fusedCases } from './convolution-cases.js';
 import { inferenceCases } from './inference-cases.js';
@@ -214,13 +215,12 @@ function optimizerCases(): StepCase[] {
 }
 
 export function stepCases(): StepCase[] {
+  const onMaps = [...convolutionCases(), ...fusedCases(), ...channelCases(), ...blockCases()];
   return [
-    ...convolutionCases(),
-    ...fusedCases(),
+    ...onMaps,
     ...inferenceCases(),
-    ...channelCases(),
-    ...blockCases(),
     ...matrixCases(),
     ...optimizerCases(),
+    ...inBfloat16(onMaps),
   ];
 }

@@ -23,7 +23,7 @@ async function engine(title: string, open: () => Promise<Backend>): Promise<Engi
 
 /** Native with each instruction set and WASM, with `threads` threads. */
 export async function fastEngines(threads: number): Promise<Engine[]> {
-  const sets = ['avx512', 'avx2', 'x86-64-v2', 'neon'];
+  const sets = ['avx512-bf16', 'avx512', 'avx2', 'x86-64-v2', 'neon'];
   const native = sets.map((instructionSet) =>
     engine(`native ${instructionSet}`, () => openNative({ threads, instructionSet })),
   );

@@ -12,26 +12,46 @@ namespace {
 // Pixels whose dy panel and x rows stay in the first two caches.
 constexpr int32_t kBlockPixels = 128;
 
-// sums(c, k) += Σ_p rows[p](c) dy(p, k) for Channels consecutive c and one panel of k.
-template <int Channels>
-void accumulate(const float* const* rows, int64_t c, const float* dy, int32_t pixels,
-                float* sums) {
+// Where a block's pixels have their channels, from one on.
+struct RowPointers {
+  const float* const* rows;
+  int64_t first;
+
+  const float* at(int32_t pixel) const { return rows[pixel] + first; }
+  RowPointers from(int64_t channel) const { return {rows, first + channel}; }
+};
+
+// The same where they were packed: (pixel, length), of bfloat16 (pixel/2, length, 2).
+template <typename Factor>
+struct PackedRows {
+  const Factor* rows;
+  int64_t length;
+
+  const Factor* at(int32_t pixel) const { return rows + pixel * length; }
+  PackedRows from(int64_t channel) const { return {rows + channel * kSteps<Factor>, length}; }
+};
+
+// sums(c, k) += Σ_p x(p, c) dy(p, k) for Channels consecutive c and one panel of k.
+template <int Channels, typename Rows, typename Factor>
+void accumulate(const Rows& rows, const Factor* dy, int32_t pixels, float* sums) {
+  constexpr int kStep = kSteps<Factor>;
   Vector acc[Channels][2];
 #pragma GCC unroll 8
   for (int i = 0; i < Channels; ++i) {
     acc[i][0] = load(sums + i * kPanel);
     acc[i][1] = load(sums + i * kPanel + kWidth);
   }
-  for (int32_t p = 0; p < pixels; ++p) {
-    const float* x = rows[p] + c;
-    const float* d = dy + p * kPanel;
+  for (int32_t p = 0; p < pixels; p += kStep) {
+    const Factor* x = rows.at(p);
+    const Factor* d = dy + p * kPanel;
     keepPointer(x);
     keepPointer(d);
-    const Vector d0 = load(d), d1 = load(d + kWidth);
+    const auto d0 = lanesOf(d), d1 = lanesOf(d + kWidth * kStep);
 #pragma GCC unroll 8
     for (int i = 0; i < Channels; ++i) {
-      acc[i][0] += x[i] * d0;
-      acc[i][1] += x[i] * d1;
+      const auto value = broadcastOf(x + i * kStep);
+      multiplyAdd(acc[i][0], value, d0);
+      multiplyAdd(acc[i][1], value, d1);
     }
   }
 #pragma GCC unroll 8
@@ -41,14 +61,19 @@ void accumulate(const float* const* rows, int64_t c, const float* dy, int32_t pi
   }
 }
 
-void accumulateRest(int32_t channels, const float* const* rows, int64_t c, const float* dy,
-                    int32_t pixels, float* sums) {
-  for (; channels >= 4; channels -= 4, c += 4, sums += 4 * kPanel) {
-    accumulate<4>(rows, c, dy, pixels, sums);
+// The same for so many channels.
+template <typename Rows, typename Factor>
+void accumulateAll(int64_t channels, const Rows& rows, const Factor* dy, int32_t pixels,
+                   float* sums) {
+  int64_t c = 0;
+  for (; c + kTileChannels <= channels; c += kTileChannels) {
+    accumulate<kTileChannels>(rows.from(c), dy, pixels, sums + c * kPanel);
   }
-  if (channels == 3) accumulate<3>(rows, c, dy, pixels, sums);
-  if (channels == 2) accumulate<2>(rows, c, dy, pixels, sums);
-  if (channels == 1) accumulate<1>(rows, c, dy, pixels, sums);
+  for (; c + 4 <= channels; c += 4) accumulate<4>(rows.from(c), dy, pixels, sums + c * kPanel);
+  const int64_t rest = channels - c;
+  if (rest == 3) accumulate<3>(rows.from(c), dy, pixels, sums + c * kPanel);
+  if (rest == 2) accumulate<2>(rows.from(c), dy, pixels, sums + c * kPanel);
+  if (rest == 1) accumulate<1>(rows.from(c), dy, pixels, sums + c * kPanel);
 }
 
 struct Pixel {
@@ -67,13 +92,14 @@ int32_t tapsTogether(const ConvShape& s) { return s.C < kChunk && s.S <= kChunk 
 
 // For each pixel where its `together` taps from (r, q) on find their channels: in x, in `zeros`
 // outside the image, in a copy of their own where they reach over its edge.
-void findRows(const ConvShape& s, const float* x, Pixel pixel, int32_t pixels, int32_t r, int32_t q,
-              int32_t together, const float* zeros, float* copies, const float** rows) {
+template <typename Map>
+void findRows(const ConvShape& s, const Map* x, Pixel pixel, int32_t pixels, int32_t r, int32_t q,
+              int32_t together, const Map* zeros, Map* copies, const Map** rows) {
   const int32_t length = together * s.C;
   for (int32_t p = 0; p < pixels; ++p, copies += length) {
     const int32_t h = pixel.oh * s.stride - s.padding + r;
     const int32_t w = pixel.ow * s.stride - s.padding + q;
-    const float* row = x + ((static_cast<int64_t>(pixel.n) * s.H + h) * s.W + w) * s.C;
+    const Map* row = x + ((static_cast<int64_t>(pixel.n) * s.H + h) * s.W + w) * s.C;
     const int32_t first = w < 0 ? -w : 0, end = s.W - w < together ? s.W - w : together;
     if (h < 0 || h >= s.H || first >= end) {
       rows[p] = zeros;
@@ -81,7 +107,7 @@ void findRows(const ConvShape& s, const float* x, Pixel pixel, int32_t pixels, i
       rows[p] = row;
     } else {
       for (int32_t i = 0; i < length; ++i) {
-        copies[i] = i >= first * s.C && i < end * s.C ? row[i] : 0.0f;
+        copies[i] = i >= first * s.C && i < end * s.C ? row[i] : Map{0.0f};
       }
       rows[p] = copies;
     }
@@ -93,24 +119,74 @@ void findRows(const ConvShape& s, const float* x, Pixel pixel, int32_t pixels, i
   }
 }
 
-// dy of a block for one panel of k, zero beyond K.
-void packPanel(const float* dy, int64_t firstPixel, int32_t pixels, int32_t K, int32_t k0,
-               float* panel) {
-  const int32_t count = K - k0 < kPanel ? K - k0 : kPanel;
-  for (int32_t p = 0; p < pixels; ++p, panel += kPanel) {
-    const float* from = dy + (firstPixel + p) * K + k0;
-    if (count == kPanel) {
-      store(panel, load(from));
-      store(panel + kWidth, load(from + kWidth));
-    } else {
-      for (int32_t k = 0; k < kPanel; ++k) panel[k] = k < count ? from[k] : 0.0f;
+// kWidth channels of a row from one on, of which `lanes` exist.
+template <typename Map>
+PLUSX_INLINE Vector channelsOf(const Map* row, int32_t lanes) {
+  if (lanes <= 0) return Vector{};
+  return loadLanes(row, lanes < kWidth ? lanes : kWidth);
+}
+
+// to(pixel, length) = rows[pixel](channel), zero beyond the last of `channels`; `length` is a whole
+// number of vectors.
+template <typename Map>
+void packRows(const Map* const* rows, int32_t pixels, int64_t channel, int32_t channels,
+              int32_t length, float* to) {
+  for (int32_t p = 0; p < pixels; ++p, to += length) {
+    for (int32_t i = 0; i < length; i += kWidth) {
+      store(to + i, channelsOf(rows[p] + channel + i, channels - i));
+    }
+  }
+}
+
+#if defined(__AVX512BF16__)
+// (pixel/2, length, 2)
+template <typename Map>
+void packRows(const Map* const* rows, int32_t pixels, int64_t channel, int32_t channels,
+              int32_t length, BFloat* to) {
+  for (int32_t p = 0; p < pixels; p += 2) {
+    for (int32_t i = 0; i < length; i += kWidth, to += 2 * kWidth) {
+      const Vector first = channelsOf(rows[p] + channel + i, channels - i);
+      const Vector second =
+          p + 1 < pixels ? channelsOf(rows[p + 1] + channel + i, channels - i) : Vector{};
+      storePairs(to, first, second);
+    }
+  }
+}
+#endif
+
+// Channels of bfloat16 maps that are packed at a time: with a panel of dy they stay in the
+// second-level cache.
+constexpr int32_t kPackedChannels = 256;
+
+// What a task needs beside its sums, in its thread's scratch.
+template <typename Map>
+struct WeightScratch {
+  Factor<Map> dyPanel[kBlockPixels * kPanel];
+  Factor<Map> xPacked[kIsFloat<Map> ? 1 : kBlockPixels * kPackedChannels];
+  const Map* rows[kBlockPixels];
+  const Map* dyRows[kBlockPixels];
+};
+
+// sums(c, k) += Σ_p rows[p](c) dy(p, k)
+template <typename Map>
+void accumulateRows(WeightScratch<Map>& scratch, int32_t channels, int32_t pixels, float* sums) {
+  if constexpr (kIsFloat<Map>) {
+    accumulateAll(channels, RowPointers{scratch.rows, 0}, scratch.dyPanel, pixels, sums);
+  } else {
+    for (int32_t c = 0; c < channels; c += kPackedChannels) {
+      const int32_t count = channels - c < kPackedChannels ? channels - c : kPackedChannels;
+      const int32_t length = (count + kWidth - 1) / kWidth * kWidth;
+      packRows(scratch.rows, pixels, c, count, length, scratch.xPacked);
+      accumulateAll(count, PackedRows<Factor<Map>>{scratch.xPacked, length}, scratch.dyPanel,
+                    pixels, sums + static_cast<int64_t>(c) * kPanel);
     }
   }
 }
 
 }  // namespace
 
-void gatherWeight(const ConvShape& s, const float* x, const float* dy, float* dweight,
+template <typename Map>
+void gatherWeight(const ConvShape& s, const Map* x, const Map* dy, float* dweight,
                   float* workspace, int32_t partials, Pool* pool) {
   const int32_t taps = s.R * s.S;
   const int32_t panels = (s.K + kPanel - 1) / kPanel;
@@ -118,20 +194,17 @@ void gatherWeight(const ConvShape& s, const float* x, const float* dy, float* dw
   const int64_t perPartial = (pixels + partials - 1) / partials;
   const int64_t panelFloats = static_cast<int64_t>(taps) * s.C * kPanel;
   const int32_t together = tapsTogether(s), length = together * s.C;
-  // The scratch holds one panel of dy, the row pointers, a row of zeros and copies at the edges.
-  const size_t panelBytes = sizeof(float) * kBlockPixels * kPanel;
-  const size_t pointerBytes = sizeof(float*) * kBlockPixels;
-  const size_t copyBytes = together > 1 ? sizeof(float) * kBlockPixels * length : 0;
-  const size_t zeroBytes = sizeof(float) * length;
-  if (panelBytes + pointerBytes + zeroBytes + copyBytes > kThreadScratchBytes) __builtin_trap();
+  // Behind the rest a row of zeros, and copies at the edges.
+  const size_t copied = static_cast<size_t>(length) * (together > 1 ? kBlockPixels + 1 : 1);
+  if (sizeof(WeightScratch<Map>) + sizeof(Map) * copied > kThreadScratchBytes) __builtin_trap();
 
-  parallelFor(pool, partials * panels, [&](int32_t task, char* scratch) {
-    float* dyPanel = reinterpret_cast<float*>(scratch);
-    const float** rows = reinterpret_cast<const float**>(scratch + panelBytes);
-    float* zeros = reinterpret_cast<float*>(scratch + panelBytes + pointerBytes);
-    float* copies = zeros + length;
-    __builtin_memset(zeros, 0, zeroBytes);
+  parallelFor(pool, partials * panels, [&](int32_t task, char* memory) {
+    WeightScratch<Map>& scratch = *reinterpret_cast<WeightScratch<Map>*>(memory);
+    Map* zeros = reinterpret_cast<Map*>(memory + sizeof scratch);
+    Map* copies = zeros + length;
+    __builtin_memset(zeros, 0, sizeof(Map) * length);
     const int32_t panel = task % panels;
+    const int32_t k0 = panel * kPanel, outputs = s.K - k0 < kPanel ? s.K - k0 : kPanel;
     float* sums = workspace + task * panelFloats;
     __builtin_memset(sums, 0, sizeof(float) * panelFloats);
 
@@ -140,15 +213,11 @@ void gatherWeight(const ConvShape& s, const float* x, const float* dy, float* dw
     for (int64_t p = first; p < end; p += kBlockPixels) {
       const int32_t count = static_cast<int32_t>(end - p < kBlockPixels ? end - p : kBlockPixels);
       const Pixel pixel = pixelAt(s, p);
-      packPanel(dy, p, count, s.K, panel * kPanel, dyPanel);
+      for (int32_t i = 0; i < count; ++i) scratch.dyRows[i] = dy + (p + i) * s.K;
+      packRows(scratch.dyRows, count, k0, outputs, kPanel, scratch.dyPanel);
       for (int32_t tap = 0; tap < taps; tap += together) {
-        findRows(s, x, pixel, count, tap / s.S, tap % s.S, together, zeros, copies, rows);
-        float* tapSums = sums + static_cast<int64_t>(tap) * s.C * kPanel;
-        int32_t c = 0;
-        for (; c + kTileChannels <= length; c += kTileChannels) {
-          accumulate<kTileChannels>(rows, c, dyPanel, count, tapSums + c * kPanel);
-        }
-        accumulateRest(length - c, rows, c, dyPanel, count, tapSums + c * kPanel);
+        findRows(s, x, pixel, count, tap / s.S, tap % s.S, together, zeros, copies, scratch.rows);
+        accumulateRows(scratch, length, count, sums + static_cast<int64_t>(tap) * s.C * kPanel);
       }
     }
   });

@@ -38,7 +38,8 @@ ConvChoice readChoice(Arguments& a) {
 
 namespace {
 
-void packForward(const float* weight, int32_t K, int32_t taps, int32_t C, float* packed,
+template <typename Factor>
+void packForward(const float* weight, int32_t K, int32_t taps, int32_t C, Factor* packed,
                  Pool* pool) {
   int32_t tapIndex[kMaxTaps];
   if (taps > kMaxTaps) __builtin_trap();
@@ -47,7 +48,8 @@ void packForward(const float* weight, int32_t K, int32_t taps, int32_t C, float*
   packWeights({weight, filter, C, 1, K, C}, tapIndex, taps, packed, pool);
 }
 
-void gatherForward(const ConvShape& s, const float* x, const float* packed, float* y,
+template <typename Map>
+void gatherForward(const ConvShape& s, const Map* x, const Factor<Map>* packed, Map* y,
                    const Epilogue& epilogue, int32_t splits, Pool* pool) {
   int32_t tapRow[kMaxTaps], tapColumn[kMaxTaps];
   const int32_t taps = s.R * s.S;
@@ -56,13 +58,14 @@ void gatherForward(const ConvShape& s, const float* x, const float* packed, floa
     tapRow[tap] = tap / s.S - s.padding;
     tapColumn[tap] = tap % s.S - s.padding;
   }
-  runGather({x,      s.N, s.H, s.W,     s.C,  y,      s.OH,     s.OW, s.K, s.OH, s.OW,
-             0,      0,   1,   s.stride, taps, tapRow, tapColumn, s.S, packed, epilogue, splits},
-            pool);
+  runGather<Map>({x,      s.N, s.H, s.W,     s.C,  y,      s.OH,     s.OW, s.K, s.OH, s.OW,
+                  0,      0,   1,   s.stride, taps, tapRow, tapColumn, s.S, packed, epilogue, splits},
+                 pool);
 }
 
-void gatherBackwardInput(const ConvShape& s, const float* dy, const float* weight, float* dx,
-                         float* workspace, Pool* pool) {
+template <typename Map>
+void gatherBackwardInput(const ConvShape& s, const Map* dy, const float* weight, Map* dx,
+                         Factor<Map>* workspace, Pool* pool) {
   if (s.R * s.S > kMaxTaps) __builtin_trap();
   const int64_t filter = static_cast<int64_t>(s.R) * s.S * s.C;
   for (int32_t row0 = 0; row0 < s.stride && row0 < s.H; ++row0) {
@@ -81,39 +84,41 @@ void gatherBackwardInput(const ConvShape& s, const float* dy, const float* weigh
       const int32_t gridH = (s.H - row0 + s.stride - 1) / s.stride;
       const int32_t gridW = (s.W - column0 + s.stride - 1) / s.stride;
       packWeights({weight, 1, s.C, filter, s.C, s.K}, tapIndex, taps, workspace, pool);
-      runGather({dy,   s.N,     s.OH,     s.OW, s.K,  dx,     s.H,       s.W, s.C, gridH, gridW,
-                 row0, column0, s.stride, 1,    taps, tapRow, tapColumn, 1, workspace},
-                pool);
+      runGather<Map>({dy,   s.N,     s.OH,     s.OW, s.K,  dx,     s.H,       s.W, s.C, gridH, gridW,
+                      row0, column0, s.stride, 1,    taps, tapRow, tapColumn, 1, workspace},
+                     pool);
     }
   }
 }
 
 }  // namespace
 
+template <typename Map>
 void conv2d(Arguments a, Pool* pool) {
-  const float* x = a.floats();
+  const Map* x = a.tensor<Map>();
   const float* weight = a.floats();
-  float* y = a.floats();
-  float* workspace = a.floats();
+  Map* y = a.tensor<Map>();
+  void* workspace = a.slot();
   const float* scale = a.floats();
   const float* shift = a.floats();
   float* statistics = a.floats();
   const ConvShape s = readShape(a);
   const ConvChoice choice = readChoice(a);
-  if (choice.algorithm == ConvAlgorithm::gemm) {
-    packForward(weight, s.K, s.R * s.S, s.C, workspace, pool);
-    return gatherForward(s, x, workspace, y, {}, 1, pool);
-  }
   if (choice.algorithm == ConvAlgorithm::grouped) {
-    return groupedForward(s, x, weight, y, workspace, pool);
+    return groupedForward(s, x, weight, y, static_cast<float*>(workspace), pool);
   }
-  const WinogradPass pass = {x, s.N, s.H, s.W, s.C, y, s.OH, s.OW, s.K, s.padding, workspace,
-                             {scale, shift}, statistics, choice.blockTiles, choice.splits};
+  Factor<Map>* packed = static_cast<Factor<Map>*>(workspace);
+  if (choice.algorithm == ConvAlgorithm::gemm) {
+    packForward(weight, s.K, s.R * s.S, s.C, packed, pool);
+    return gatherForward(s, x, packed, y, {}, 1, pool);
+  }
+  const WinogradPass<Map> pass = {x, s.N, s.H, s.W, s.C, y, s.OH, s.OW, s.K, s.padding, packed,
+                                  {scale, shift}, statistics, choice.blockTiles, choice.splits};
   if (s.stride == 1) {
-    packWinogradForward<Stride1>(weight, s.K, s.C, workspace, pool);
+    packWinogradForward<Stride1>(weight, s.K, s.C, packed, pool);
     runWinograd<Stride1>(pass, pool);
   } else {
-    packWinogradForward<Stride2>(weight, s.K, s.C, workspace, pool);
+    packWinogradForward<Stride2>(weight, s.K, s.C, packed, pool);
     runWinograd<Stride2>(pass, pool);
   }
 }
@@ -163,41 +168,44 @@ void conv2dInference(Arguments a, Pool* pool) {
     return gatherForward(s, x, weight, y, epilogue, choice.splits, pool);
   }
   const float* weights = transformed ? weight : nullptr;
-  const auto run = s.stride == 1 ? runWinograd<Stride1> : runWinograd<Stride2>;
+  const auto run = s.stride == 1 ? runWinograd<Stride1, float> : runWinograd<Stride2, float>;
   run({x, s.N, s.H, s.W, s.C, y, s.OH, s.OW, s.K, s.padding, weights, {}, nullptr,
        choice.blockTiles, choice.splits, weight, epilogue},
       pool);
 }
 
+template <typename Map>
 void conv2dBackwardInput(Arguments a, Pool* pool) {
-  const float* dy = a.floats();
+  const Map* dy = a.tensor<Map>();
   const float* weight = a.floats();
-  float* dx = a.floats();
-  float* workspace = a.floats();
+  Map* dx = a.tensor<Map>();
+  void* workspace = a.slot();
   const ConvShape s = readShape(a);
   const ConvChoice choice = readChoice(a);
-  if (choice.algorithm == ConvAlgorithm::gemm) {
-    return gatherBackwardInput(s, dy, weight, dx, workspace, pool);
-  }
   if (choice.algorithm == ConvAlgorithm::grouped) {
-    return groupedBackwardInput(s, dy, weight, dx, workspace, pool);
+    return groupedBackwardInput(s, dy, weight, dx, static_cast<float*>(workspace), pool);
+  }
+  Factor<Map>* packed = static_cast<Factor<Map>*>(workspace);
+  if (choice.algorithm == ConvAlgorithm::gemm) {
+    return gatherBackwardInput(s, dy, weight, dx, packed, pool);
   }
   // Of stride 2, dx's first pair of rows and columns begins at dy's first.
   const int32_t padding = s.stride == 1 ? 2 - s.padding : 0;
-  const WinogradPass pass = {dy, s.N, s.OH, s.OW, s.K, dx, s.H, s.W, s.C, padding, workspace, {},
-                             nullptr, choice.blockTiles, choice.splits};
+  const WinogradPass<Map> pass = {dy, s.N, s.OH, s.OW, s.K, dx, s.H, s.W, s.C, padding, packed, {},
+                                  nullptr, choice.blockTiles, choice.splits};
   if (s.stride == 1) {
-    packWinogradBackward<Stride1>(weight, s.K, s.C, workspace, pool);
+    packWinogradBackward<Stride1>(weight, s.K, s.C, packed, pool);
     runWinograd<Stride1>(pass, pool);
   } else {
-    packWinogradBackward<Stride2Backward>(weight, s.K, s.C, workspace, pool);
+    packWinogradBackward<Stride2Backward>(weight, s.K, s.C, packed, pool);
     runWinograd<Stride2Backward>(pass, pool);
   }
 }
 
+template <typename Map>
 void conv2dBackwardWeight(Arguments a, Pool* pool) {
-  const float* x = a.floats();
-  const float* dy = a.floats();
+  const Map* x = a.tensor<Map>();
+  const Map* dy = a.tensor<Map>();
   float* dweight = a.floats();
   float* workspace = a.floats();
   const float* scale = a.floats();
@@ -210,7 +218,7 @@ void conv2dBackwardWeight(Arguments a, Pool* pool) {
   if (choice.algorithm == ConvAlgorithm::grouped) {
     return groupedBackwardWeight(s, x, dy, dweight, workspace, choice.partials, pool);
   }
-  const auto run = s.stride == 1 ? runWinogradWeight<Stride1> : runWinogradWeight<Stride2>;
+  const auto run = s.stride == 1 ? runWinogradWeight<Stride1, Map> : runWinogradWeight<Stride2, Map>;
   run(s, x, {scale, shift}, dy, dweight, workspace,
       {choice.partials, choice.blockTiles, choice.blockChannels, choice.blockChannels}, pool);
 }

@@ -10,7 +10,7 @@
 // Multiplication; for packing only the broadcast side by 16 channels: see gather.h.
 #pragma once
 #include "executor/program.h"
-#include "simd/vector.h"
+#include "simd/bfloat.h"
 
 namespace plusx::PLUSX_ISA {
 
@@ -63,10 +63,13 @@ PLUSX_INLINE Vector epilogueOf(Vector sum, const float* shift, const float* resi
 ConvShape readShape(Arguments& arguments);
 ConvChoice readChoice(Arguments& arguments);
 
+template <typename Map>
 void conv2d(Arguments arguments, Pool* pool);
 void packWeight(Arguments arguments, Pool* pool);
 void conv2dInference(Arguments arguments, Pool* pool);
+template <typename Map>
 void conv2dBackwardInput(Arguments arguments, Pool* pool);
+template <typename Map>
 void conv2dBackwardWeight(Arguments arguments, Pool* pool);
 
 }  // namespace plusx::PLUSX_ISA

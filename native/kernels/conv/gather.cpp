@@ -4,30 +4,36 @@
 
 namespace plusx::PLUSX_ISA {
 
-void packWeights(const WeightView& view, const int32_t* tapIndex, int32_t taps, float* packed,
+template <typename Factor>
+void packWeights(const WeightView& view, const int32_t* tapIndex, int32_t taps, Factor* packed,
                  Pool* pool) {
+  constexpr int kStep = kSteps<Factor>;
   const int32_t panels = (view.outputs + kPanel - 1) / kPanel;
   const int32_t reduction = reductionLength(taps, view.channels);
   parallelFor(pool, panels, [&](int32_t panel, char*) {
-    float* to = packed + static_cast<int64_t>(panel) * reduction * kPanel;
-    __builtin_memset(to, 0, sizeof(float) * reduction * kPanel);
-    const int32_t first = panel * kPanel;
-    const int32_t count = view.outputs - first < kPanel ? view.outputs - first : kPanel;
+    Factor* to = packed + static_cast<int64_t>(panel) * reduction * kPanel;
+    __builtin_memset(to, 0, sizeof(Factor) * reduction * kPanel);
+    const int32_t output = panel * kPanel;
+    const int32_t count = view.outputs - output < kPanel ? view.outputs - output : kPanel;
     for (int32_t tap = 0; tap < taps; ++tap) {
       const float* from = view.weight + tapIndex[tap] * view.tapStride;
-      float* row = to + static_cast<int64_t>(tap) * view.channels * kPanel;
+      const int32_t first = tap * view.channels;
+      const auto placeOf = PLUSX_LAMBDA(int32_t i, int32_t o)->Factor& {
+        const int64_t step = first + i;
+        return to[step / kStep * kPanel * kStep + o * kStep + step % kStep];
+      };
       // Whichever index is contiguous in memory runs innermost.
       if (view.outputStride == 1) {
         for (int32_t i = 0; i < view.channels; ++i) {
           for (int32_t o = 0; o < count; ++o) {
-            row[i * kPanel + o] = from[i * view.reductionStride + first + o];
+            placeOf(i, o) = from[i * view.reductionStride + output + o];
           }
         }
       } else {
         for (int32_t o = 0; o < count; ++o) {
-          const float* line = from + (first + o) * view.outputStride;
+          const float* line = from + (output + o) * view.outputStride;
           for (int32_t i = 0; i < view.channels; ++i) {
-            row[i * kPanel + o] = line[i * view.reductionStride];
+            placeOf(i, o) = line[i * view.reductionStride];
           }
         }
       }
@@ -42,7 +48,8 @@ struct GridPixel {
 };
 
 // Steps through the grid without dividing.
-inline void advance(GridPixel& pixel, const Gather& g) {
+template <typename Map>
+inline void advance(GridPixel& pixel, const Gather<Map>& g) {
   if (++pixel.j < g.gridW) return;
   pixel.j = 0;
   if (++pixel.i < g.gridH) return;
@@ -50,7 +57,8 @@ inline void advance(GridPixel& pixel, const Gather& g) {
   ++pixel.n;
 }
 
-inline const float* source(const Gather& g, const GridPixel& pixel, int32_t tap) {
+template <typename Map>
+inline const Map* source(const Gather<Map>& g, const GridPixel& pixel, int32_t tap) {
   const int32_t row = pixel.i * g.inStride + g.tapRow[tap];
   const int32_t column = pixel.j * g.inStride + g.tapColumn[tap];
   const bool inside = static_cast<uint32_t>(row) < static_cast<uint32_t>(g.inH) &&
@@ -60,8 +68,10 @@ inline const float* source(const Gather& g, const GridPixel& pixel, int32_t tap)
 }
 
 // The channels of a run of columns side by side in `line`, zero outside the image. May write up to
-// kWidth - 1 floats more.
-inline void copyRun(const Gather& g, int32_t n, int32_t row, int32_t column, float* line) {
+// kWidth - 1 factors more.
+template <typename Map>
+inline void copyRun(const Gather<Map>& g, int32_t n, int32_t row, int32_t column,
+                    Factor<Map>* line) {
   const int32_t length = g.tapRun * g.inC;
   const int32_t first = column < 0 ? -column : 0;
   const int32_t end = g.inW - column < g.tapRun ? g.inW - column : g.tapRun;
@@ -70,23 +80,24 @@ inline void copyRun(const Gather& g, int32_t n, int32_t row, int32_t column, flo
   const int64_t pixels = static_cast<int64_t>(g.N) * g.inH * g.inW;
   // Whole vectors, where what follows the run is the image as well.
   if (inside && first == 0 && end == g.tapRun && pixel * g.inC + length + kWidth <= pixels * g.inC) {
-    const float* from = g.in + pixel * g.inC;
-    for (int32_t i = 0; i < length; i += kWidth) store(line + i, load(from + i));
+    const Map* from = g.in + pixel * g.inC;
+    for (int32_t i = 0; i < length; i += kWidth) copyVector(line + i, from + i);
     return;
   }
   for (int32_t i = 0; i < length; i += kWidth) store(line + i, Vector{});
   if (!inside) return;
-  const float* from = g.in + (pixel + first) * g.inC;
+  const Map* from = g.in + (pixel + first) * g.inC;
   for (int32_t i = 0; i < (end - first) * g.inC; ++i) line[first * g.inC + i] = from[i];
 }
 
 // Where the channels do not fill chunks, each pixel's are put in a line first. All lines before the
 // first chunk: what has just been stored in other pieces cannot be loaded at once.
-void packLines(const Gather& g, GridPixel pixel, int32_t count, int32_t reduction, float* lines,
-               float* tile) {
-  const int32_t lineFloats = reduction + kChunk;
-  float* line = lines;
-  for (int32_t t = 0; t < count; ++t, line += lineFloats, advance(pixel, g)) {
+template <typename Map>
+void packLines(const Gather<Map>& g, GridPixel pixel, int32_t count, int32_t reduction,
+               Factor<Map>* lines, Factor<Map>* tile) {
+  const int32_t lineFactors = reduction + kChunk;
+  Factor<Map>* line = lines;
+  for (int32_t t = 0; t < count; ++t, line += lineFactors, advance(pixel, g)) {
     for (int32_t tap = 0; tap < g.taps; tap += g.tapRun) {
       copyRun(g, pixel.n, pixel.i * g.inStride + g.tapRow[tap],
               pixel.j * g.inStride + g.tapColumn[tap], line + tap * g.inC);
@@ -95,8 +106,8 @@ void packLines(const Gather& g, GridPixel pixel, int32_t count, int32_t reductio
   }
   for (int32_t e = 0; e < reduction; e += kChunk) {
     for (int32_t t = 0; t < count; ++t, tile += kChunk) {
-      const float* from = lines + t * lineFloats + e;
-      for (int32_t i = 0; i < kChunk; i += kWidth) store(tile + i, load(from + i));
+      const Factor<Map>* from = lines + t * lineFactors + e;
+      for (int32_t i = 0; i < kChunk; i += kWidth) copyVector(tile + i, from + i);
     }
     tile += (kTilePixels - count) * kChunk;
   }
@@ -104,35 +115,38 @@ void packLines(const Gather& g, GridPixel pixel, int32_t count, int32_t reductio
 
 // Lays the pixels of one tile side by side: tile(chunk, pixel, 16). A chunk is 16 steps of the
 // reduction; the kernel reads them with one pointer and constant displacements.
-void packTile(const Gather& g, GridPixel pixel, int32_t count, int32_t reduction, float* lines,
-              float* tile) {
+template <typename Map>
+void packTile(const Gather<Map>& g, GridPixel pixel, int32_t count, int32_t reduction,
+              Factor<Map>* lines, Factor<Map>* tile) {
   const bool wholeChunks = g.inC % kChunk == 0;
   if (count < kTilePixels || g.taps == 0) {
-    __builtin_memset(tile, 0, sizeof(float) * reduction * kTilePixels);
+    __builtin_memset(tile, 0, sizeof(Factor<Map>) * reduction * kTilePixels);
   }
   if (!wholeChunks) return packLines(g, pixel, count, reduction, lines, tile);
   for (int32_t t = 0; t < count; ++t, advance(pixel, g)) {
     for (int32_t tap = 0; tap < g.taps; ++tap) {
-      const float* from = source(g, pixel, tap);
-      float* to = tile + (static_cast<int64_t>(tap) * g.inC / kChunk * kTilePixels + t) * kChunk;
+      const Map* from = source(g, pixel, tap);
+      Factor<Map>* to =
+          tile + (static_cast<int64_t>(tap) * g.inC / kChunk * kTilePixels + t) * kChunk;
       for (int32_t c = 0; c < g.inC; c += kChunk, to += kTilePixels * kChunk) {
         if (from) {
-          __builtin_memcpy(to, from + c, sizeof(float) * kChunk);
+          for (int32_t i = 0; i < kChunk; i += kWidth) copyVector(to + i, from + c + i);
         } else {
-          __builtin_memset(to, 0, sizeof(float) * kChunk);
+          __builtin_memset(to, 0, sizeof(Factor<Map>) * kChunk);
         }
       }
     }
   }
 }
 
-// One pixel's outputs of a panel; they lie `offset` floats behind the output's start.
+// One pixel's outputs of a panel; they lie `offset` numbers behind the output's start.
+template <typename Map>
 inline void storePixel(const Epilogue& epilogue, const float* sums, int64_t offset, int32_t first,
-                       int32_t channels, float* to) {
+                       int32_t channels, Map* to) {
   for (int32_t o = 0; o < channels; o += kWidth) {
     const int32_t lanes = channels - o < kWidth ? channels - o : kWidth;
     Vector value = load(sums + o);
-    if (epilogue.shift) {
+    if (kIsFloat<Map> && epilogue.shift) {
       const float* residual = epilogue.residual ? epilogue.residual + offset + o : nullptr;
       value = epilogueOf(value, epilogue.shift + first + o, residual, epilogue.relu, lanes);
     }
@@ -153,7 +167,8 @@ constexpr int32_t kMaxReduction =
 
 }  // namespace
 
-void runGather(const Gather& g, Pool* pool) {
+template <typename Map>
+void runGather(const Gather<Map>& g, Pool* pool) {
   const int32_t reduction = reductionLength(g.taps, g.inC);
   if (reduction > kMaxReduction) __builtin_trap();
   const int32_t panels = (g.outC + kPanel - 1) / kPanel;
@@ -168,9 +183,9 @@ void runGather(const Gather& g, Pool* pool) {
     const int32_t block = task / g.channelSplits;
     const int32_t firstPanel = task % g.channelSplits * perSplit;
     const int32_t endPanel = firstPanel + perSplit < panels ? firstPanel + perSplit : panels;
-    float* tiles = reinterpret_cast<float*>(scratch);
-    const int64_t tileFloats = static_cast<int64_t>(reduction) * kTilePixels;
-    float* lines = tiles + blockTiles * tileFloats;
+    Factor<Map>* tiles = reinterpret_cast<Factor<Map>*>(scratch);
+    const int64_t tileFactors = static_cast<int64_t>(reduction) * kTilePixels;
+    Factor<Map>* lines = tiles + blockTiles * tileFactors;
     const int64_t firstPixel = block * blockPixels;
     const int64_t left = pixels - firstPixel < blockPixels ? pixels - firstPixel : blockPixels;
     const int32_t tileCount = static_cast<int32_t>((left + kTilePixels - 1) / kTilePixels);
@@ -182,21 +197,21 @@ void runGather(const Gather& g, Pool* pool) {
                    inImage / g.gridW, inImage % g.gridW};
       const int64_t count = left - t * kTilePixels;
       packTile(g, starts[t], static_cast<int32_t>(count < kTilePixels ? count : kTilePixels),
-               reduction, lines, tiles + t * tileFloats);
+               reduction, lines, tiles + t * tileFactors);
     }
     for (int32_t panel = firstPanel; panel < endPanel; ++panel) {
-      const float* weights = g.packed + static_cast<int64_t>(panel) * reduction * kPanel;
+      const Factor<Map>* weights = g.packed + static_cast<int64_t>(panel) * reduction * kPanel;
       const int32_t first = panel * kPanel;
       const int32_t channels = g.outC - first < kPanel ? g.outC - first : kPanel;
       for (int32_t t = 0; t < tileCount; ++t) {
         float result[kTilePixels * kPanel];
         GridPixel pixel = starts[t];
         const int64_t count = left - t * kTilePixels;
-        multiplyRows(static_cast<int32_t>(count), tiles + t * tileFloats, weights, reduction,
+        multiplyRows(static_cast<int32_t>(count), tiles + t * tileFactors, weights, reduction,
                      result);
         for (int32_t q = 0; q < kTilePixels && q < count; ++q, advance(pixel, g)) {
           const int64_t row = static_cast<int64_t>(pixel.n) * g.outH + g.row0 + pixel.i * g.step;
-          float* to = g.out + (row * g.outW + g.column0 + pixel.j * g.step) * g.outC + first;
+          Map* to = g.out + (row * g.outW + g.column0 + pixel.j * g.step) * g.outC + first;
           storePixel(g.epilogue, result + q * kPanel, to - g.out, first, channels, to);
         }
       }

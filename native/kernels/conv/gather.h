@@ -7,10 +7,11 @@
 
 namespace plusx::PLUSX_ISA {
 
+template <typename Map>
 struct Gather {
-  const float* in;  // (N, inH, inW, inC)
+  const Map* in;  // (N, inH, inW, inC)
   int32_t N, inH, inW, inC;
-  float* out;  // (N, outH, outW, outC)
+  Map* out;  // (N, outH, outW, outC)
   int32_t outH, outW, outC;
   // The grid of output pixels: (row0 + i·step, column0 + j·step), i < gridH, j < gridW.
   int32_t gridH, gridW, row0, column0, step;
@@ -21,7 +22,7 @@ struct Gather {
   // So many taps in a row read neighbouring columns: their channels lie side by side.
   int32_t tapRun;
   // (outC/kPanel, reduction, kPanel), see packWeights.
-  const float* packed;
+  const Factor<Map>* packed;
   Epilogue epilogue = {};
   // In how many tasks the output channels of a block of pixels are cut.
   int32_t channelSplits = 1;
@@ -42,13 +43,16 @@ struct WeightView {
 };
 
 // packed(panel, tap·channels + i, o) = weight(panel·kPanel + o, tapIndex[tap], i), zero beyond.
-void packWeights(const WeightView& view, const int32_t* tapIndex, int32_t taps, float* packed,
+template <typename Factor>
+void packWeights(const WeightView& view, const int32_t* tapIndex, int32_t taps, Factor* packed,
                  Pool* pool);
 
-void runGather(const Gather& gather, Pool* pool);
+template <typename Map>
+void runGather(const Gather<Map>& gather, Pool* pool);
 
 // dweight by the same implicit product; `workspace`: (partials, panels of k, taps, c, kPanel).
-void gatherWeight(const ConvShape& shape, const float* x, const float* dy, float* dweight,
+template <typename Map>
+void gatherWeight(const ConvShape& shape, const Map* x, const Map* dy, float* dweight,
                   float* workspace, int32_t partials, Pool* pool);
 
 }  // namespace plusx::PLUSX_ISA

@@ -3,16 +3,18 @@
 //   out(row, o) = Σ_i tile(i / 16, row, i % 16) panel(i, o), or out(row, o) + the same
 //
 // `tile` lies in chunks of kChunk steps of the reduction for kTilePixels rows, so that the kernel
-// reads all rows through one pointer and constant displacements; `panel` is (reduction, kPanel).
+// reads all rows through one pointer and constant displacements; `panel` is (reduction, kPanel), of
+// bfloat16 factors (reduction/2, kPanel, 2).
 #pragma once
 #include "conv.h"
 
 namespace plusx::PLUSX_ISA {
 
 // 2·Rows accumulators stay in registers; look at the disassembly when changing it.
-template <int Rows, bool Accumulate>
-__attribute__((noinline)) void multiplyTile(const float* tile, const float* panel,
+template <int Rows, bool Accumulate, typename Factor>
+__attribute__((noinline)) void multiplyTile(const Factor* tile, const Factor* panel,
                                             int32_t reduction, float* out) {
+  constexpr int kStep = kSteps<Factor>;
   Vector acc[Rows][2] = {};
   if constexpr (Accumulate) {
 #pragma GCC unroll 16
@@ -23,18 +25,18 @@ __attribute__((noinline)) void multiplyTile(const float* tile, const float* pane
   }
   for (int32_t chunk = 0; chunk < reduction; chunk += kChunk) {
 #pragma GCC unroll 2
-    for (int c = 0; c < kChunk; ++c) {
-      const float* column = tile + c;
+    for (int c = 0; c < kChunk; c += kStep) {
+      const Factor* column = tile + c;
       keepPointer(column);
       keepPointer(panel);
-      const Vector w0 = load(panel), w1 = load(panel + kWidth);
+      const auto w0 = lanesOf(panel), w1 = lanesOf(panel + kWidth * kStep);
 #pragma GCC unroll 16
       for (int t = 0; t < Rows; ++t) {
-        const float x = column[t * kChunk];
-        acc[t][0] += x * w0;
-        acc[t][1] += x * w1;
+        const auto x = broadcastOf(column + t * kChunk);
+        multiplyAdd(acc[t][0], x, w0);
+        multiplyAdd(acc[t][1], x, w1);
       }
-      panel += kPanel;
+      panel += kPanel * kStep;
     }
     tile += kTilePixels * kChunk;
   }
@@ -47,8 +49,8 @@ __attribute__((noinline)) void multiplyTile(const float* tile, const float* pane
 
 // `rows` of a tile exist: one that is half empty, or all but four rows, takes less time. Rows beyond
 // are undefined.
-template <bool Accumulate = false>
-static inline void multiplyRows(int32_t rows, const float* tile, const float* panel,
+template <bool Accumulate = false, typename Factor>
+static inline void multiplyRows(int32_t rows, const Factor* tile, const Factor* panel,
                                 int32_t reduction, float* out) {
   constexpr int kHalf = kTilePixels / 2, kFew = 4;
   if (rows <= kHalf && (rows > kFew || kHalf < kFew)) {

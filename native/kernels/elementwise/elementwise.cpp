@@ -19,6 +19,10 @@ void eachRange(Pool* pool, int64_t count, const Body& body) {
   });
 }
 
+int32_t lanesLeft(int64_t from, int64_t end) {
+  return end - from < kWidth ? static_cast<int32_t>(end - from) : kWidth;
+}
+
 // (N, A, B) → (N, B, A)
 void swapInner(Arguments a, Pool* pool) {
   const float* x = a.floats();
@@ -36,14 +40,15 @@ void swapInner(Arguments a, Pool* pool) {
 
 }  // namespace
 
+template <typename Map>
 void normalizeImage(Arguments a, Pool* pool) {
   const uint8_t* x = static_cast<const uint8_t*>(a.slot());
-  float* y = a.floats();
+  Map* y = a.tensor<Map>();
   const int32_t pixels = a.integer(), C = a.integer();
   constexpr int32_t kMaxChannels = 64;
   if (C > kMaxChannels) __builtin_trap();
   // Only 256 values a channel are possible: each is computed once, with torchvision's roundings.
-  float values[kMaxChannels][256];
+  Map values[kMaxChannels][256];
   float mean[kMaxChannels];
   for (int32_t c = 0; c < C; ++c) mean[c] = a.number();
   for (int32_t c = 0; c < C; ++c) {
@@ -64,42 +69,48 @@ void normalizeImage(Arguments a, Pool* pool) {
   });
 }
 
+template <typename Map>
 void addBias(Arguments a, Pool* pool) {
-  const float* x = a.floats();
+  const Map* x = a.tensor<Map>();
   const float* bias = a.floats();
-  float* y = a.floats();
+  Map* y = a.tensor<Map>();
   const int32_t rows = a.integer(), C = a.integer();
   const int32_t taskRows = 1 + static_cast<int32_t>(kTaskElements / C);
   parallelFor(pool, (rows + taskRows - 1) / taskRows, [&](int32_t task, char*) {
     const int64_t first = static_cast<int64_t>(task) * taskRows;
     const int64_t end = first + taskRows < rows ? first + taskRows : rows;
     for (int64_t row = first; row < end; ++row) {
-      for (int32_t c = 0; c < C; ++c) y[row * C + c] = x[row * C + c] + bias[c];
+      for (int32_t c = 0; c < C; c += kWidth) {
+        const int32_t lanes = lanesLeft(c, C);
+        const Vector sum = loadLanes(x + row * C + c, lanes) + loadLanes(bias + c, lanes);
+        storeLanes(y + row * C + c, sum, lanes);
+      }
     }
   });
 }
 
+template <typename Map>
 void relu(Arguments a, Pool* pool) {
-  const float* x = a.floats();
-  float* y = a.floats();
-  eachRange(pool, a.integer(), [&](int64_t first, int64_t end) {
-    int64_t i = first;
-    for (; i + kWidth <= end; i += kWidth) {
-      const Vector value = load(x + i);
-      store(y + i, value <= Vector{} ? Vector{} : value);
-    }
-    for (; i < end; ++i) y[i] = x[i] <= 0.0f ? 0.0f : x[i];
-  });
-}
-
-void reluBackward(Arguments a, Pool* pool) {
-  const float* dy = a.floats();
-  const float* y = a.floats();
-  const float* other = a.floats();
-  float* dx = a.floats();
+  const Map* x = a.tensor<Map>();
+  Map* y = a.tensor<Map>();
   eachRange(pool, a.integer(), [&](int64_t first, int64_t end) {
     for (int64_t i = first; i < end; i += kWidth) {
-      const int32_t lanes = end - i < kWidth ? static_cast<int32_t>(end - i) : kWidth;
+      const int32_t lanes = lanesLeft(i, end);
+      const Vector value = loadLanes(x + i, lanes);
+      storeLanes(y + i, value <= Vector{} ? Vector{} : value, lanes);
+    }
+  });
+}
+
+template <typename Map>
+void reluBackward(Arguments a, Pool* pool) {
+  const Map* dy = a.tensor<Map>();
+  const Map* y = a.tensor<Map>();
+  const Map* other = a.tensor<Map>();
+  Map* dx = a.tensor<Map>();
+  eachRange(pool, a.integer(), [&](int64_t first, int64_t end) {
+    for (int64_t i = first; i < end; i += kWidth) {
+      const int32_t lanes = lanesLeft(i, end);
       Vector gradient = loadLanes(dy + i, lanes);
       if (other) gradient += loadLanes(other + i, lanes);
       storeLanes(dx + i, loadLanes(y + i, lanes) > Vector{} ? gradient : Vector{}, lanes);
@@ -107,12 +118,16 @@ void reluBackward(Arguments a, Pool* pool) {
   });
 }
 
+template <typename Map>
 void add(Arguments arguments, Pool* pool) {
-  const float* a = arguments.floats();
-  const float* b = arguments.floats();
-  float* y = arguments.floats();
+  const Map* a = arguments.tensor<Map>();
+  const Map* b = arguments.tensor<Map>();
+  Map* y = arguments.tensor<Map>();
   eachRange(pool, arguments.integer(), [&](int64_t first, int64_t end) {
-    for (int64_t i = first; i < end; ++i) y[i] = a[i] + b[i];
+    for (int64_t i = first; i < end; i += kWidth) {
+      const int32_t lanes = lanesLeft(i, end);
+      storeLanes(y + i, loadLanes(a + i, lanes) + loadLanes(b + i, lanes), lanes);
+    }
   });
 }
 
@@ -135,10 +150,11 @@ void sigmoidBackward(Arguments a, Pool* pool) {
   });
 }
 
+template <typename Map>
 void scaleChannels(Arguments a, Pool* pool) {
-  const float* x = a.floats();
+  const Map* x = a.tensor<Map>();
   const float* s = a.floats();
-  float* y = a.floats();
+  Map* y = a.tensor<Map>();
   const int32_t N = a.integer(), pixels = a.integer(), C = a.integer();
   const int32_t taskPixels = 1 + static_cast<int32_t>(kTaskElements / C);
   const int32_t tasks = (pixels + taskPixels - 1) / taskPixels;
@@ -147,14 +163,19 @@ void scaleChannels(Arguments a, Pool* pool) {
     const int64_t end = first + taskPixels < pixels ? first + taskPixels : pixels;
     for (int64_t p = first; p < end; ++p) {
       const int64_t at = (n * pixels + p) * C;
-      for (int32_t c = 0; c < C; ++c) y[at + c] = x[at + c] * s[n * C + c];
+      for (int32_t c = 0; c < C; c += kWidth) {
+        const int32_t lanes = lanesLeft(c, C);
+        const Vector scaled = loadLanes(x + at + c, lanes) * loadLanes(s + n * C + c, lanes);
+        storeLanes(y + at + c, scaled, lanes);
+      }
     }
   });
 }
 
+template <typename Map>
 void scaleChannelsBackward(Arguments a, Pool* pool) {
-  const float* dy = a.floats();
-  const float* x = a.floats();
+  const Map* dy = a.tensor<Map>();
+  const Map* x = a.tensor<Map>();
   float* ds = a.floats();
   const int32_t N = a.integer(), pixels = a.integer(), C = a.integer();
   constexpr int32_t kTaskChannels = 64;

@@ -42,8 +42,8 @@ void accumulateRow(int32_t elements, const float* x, int64_t pixelStep, const fl
   }
 }
 
-template <int Lanes>
-void sumGrouped(const ConvShape& s, const GroupBlocks& blocks, const float* x, const float* dy,
+template <int Lanes, typename Map>
+void sumGrouped(const ConvShape& s, const GroupBlocks& blocks, const Map* x, const Map* dy,
                 float* workspace, int32_t partials, Pool* pool) {
   const int64_t pixelFloats = static_cast<int64_t>(blocks.inputs) * Lanes;
   const GroupedBand band = groupedBand(s.OH, s.OW, s.stride, s.R, s.S, pixelFloats);
@@ -77,13 +77,13 @@ void sumGrouped(const ConvShape& s, const GroupBlocks& blocks, const float* x, c
       const int64_t n = index / columnBands / rowBands;
       const int32_t rows = s.OH - oh < band.rows ? s.OH - oh : band.rows;
       const int32_t columns = s.OW - ow < band.columns ? s.OW - ow : band.columns;
-      spreadWindow<Lanes>(blocks, block,
+      spreadWindow<Lanes, Map>(blocks, block,
                           {x + n * s.H * s.W * s.C, s.H, s.W, s.C, oh * s.stride - s.padding,
                            ow * s.stride - s.padding, (rows - 1) * s.stride + s.R,
                            (columns - 1) * s.stride + s.S, 1, 1, rowStep, 0, pixelFloats, Lanes},
                           window);
       for (int32_t i = 0; i < rows; ++i) {
-        const float* from = dy + ((n * s.OH + oh + i) * s.OW + ow) * s.K + block.firstOutput;
+        const Map* from = dy + ((n * s.OH + oh + i) * s.OW + ow) * s.K + block.firstOutput;
         for (int32_t j = 0; j < columns; ++j) {
           store(gradients + j * kWidth, loadLanes(from + static_cast<int64_t>(j) * s.K, block.lanes));
         }
@@ -103,7 +103,8 @@ void sumGrouped(const ConvShape& s, const GroupBlocks& blocks, const float* x, c
 
 }  // namespace
 
-void groupedBackwardWeight(const ConvShape& s, const float* x, const float* dy, float* dweight,
+template <typename Map>
+void groupedBackwardWeight(const ConvShape& s, const Map* x, const Map* dy, float* dweight,
                            float* workspace, int32_t partials, Pool* pool) {
   const GroupBlocks blocks = groupBlocks(s.groups, s.C / s.groups, s.K / s.groups);
   if (blocks.together > 1) {

@@ -49,10 +49,11 @@ static inline GroupBlock groupBlock(const GroupBlocks& blocks, int32_t index) {
 }
 
 // Forward, or one class of pixels of backward-input: the taps are a rectangle of rows × columns.
+template <typename Map>
 struct GroupedGather {
-  const float* in;  // (N, inH, inW, groups·inputs)
+  const Map* in;  // (N, inH, inW, groups·inputs)
   int32_t N, inH, inW;
-  float* out;  // (N, outH, outW, groups·outputs)
+  Map* out;  // (N, outH, outW, groups·outputs)
   int32_t outH, outW;
   // The grid of output pixels: (row0 + i·step, column0 + j·step), i < gridH, j < gridW.
   int32_t gridH, gridW, row0, column0, step;
@@ -62,12 +63,15 @@ struct GroupedGather {
   const float* packed;
 };
 
-void groupedForward(const ConvShape& shape, const float* x, const float* weight, float* y,
+template <typename Map>
+void groupedForward(const ConvShape& shape, const Map* x, const float* weight, Map* y,
                     float* workspace, Pool* pool);
-void groupedBackwardInput(const ConvShape& shape, const float* dy, const float* weight, float* dx,
+template <typename Map>
+void groupedBackwardInput(const ConvShape& shape, const Map* dy, const float* weight, Map* dx,
                           float* workspace, Pool* pool);
 // `workspace`: (partials, R·S·C/groups, K).
-void groupedBackwardWeight(const ConvShape& shape, const float* x, const float* dy, float* dweight,
+template <typename Map>
+void groupedBackwardWeight(const ConvShape& shape, const Map* x, const Map* dy, float* dweight,
                            float* workspace, int32_t partials, Pool* pool);
 
 }  // namespace plusx::PLUSX_ISA

@@ -51,8 +51,8 @@ void multiplyRow(int32_t pixels, const RowTaps& taps, float* out) {
   multiplyPixels<Lanes, Pixels>(taps, out);
 }
 
-template <int Lanes>
-void runGrouped(const GroupBlocks& blocks, const GroupedGather& g, Pool* pool) {
+template <int Lanes, typename Map>
+void runGrouped(const GroupBlocks& blocks, const GroupedGather<Map>& g, Pool* pool) {
   const int32_t phases = g.inStride < g.columns ? g.inStride : g.columns;
   const GroupedBand band = groupedBand(g.gridH, g.gridW, g.inStride, g.rows, g.columns,
                                        static_cast<int64_t>(blocks.inputs) * Lanes);
@@ -79,7 +79,7 @@ void runGrouped(const GroupBlocks& blocks, const GroupedGather& g, Pool* pool) {
     const int32_t columns = g.gridW - j0 < band.columns ? g.gridW - j0 : band.columns;
     float* window = reinterpret_cast<float*>(scratch);
     if (g.rows > 0) {
-      spreadWindow<Lanes>(
+      spreadWindow<Lanes, Map>(
           blocks, block,
           {g.in + static_cast<int64_t>(n) * g.inH * g.inW * inC, g.inH, g.inW, inC,
            i0 * g.inStride + g.firstRow, j0 * g.inStride + g.firstColumn,
@@ -106,7 +106,8 @@ void runGrouped(const GroupBlocks& blocks, const GroupedGather& g, Pool* pool) {
   });
 }
 
-void runGrouped(const GroupBlocks& blocks, const GroupedGather& gather, Pool* pool) {
+template <typename Map>
+void runGrouped(const GroupBlocks& blocks, const GroupedGather<Map>& gather, Pool* pool) {
   if (blocks.together > 1) return runGrouped<kWidth>(blocks, gather, pool);
   return runGrouped<1>(blocks, gather, pool);
 }
@@ -135,7 +136,8 @@ int32_t floorDivide(int32_t a, int32_t b) { return a >= 0 ? a / b : -((b - 1 - a
 
 }  // namespace
 
-void groupedForward(const ConvShape& s, const float* x, const float* weight, float* y,
+template <typename Map>
+void groupedForward(const ConvShape& s, const Map* x, const float* weight, Map* y,
                     float* workspace, Pool* pool) {
   const GroupBlocks blocks = groupBlocks(s.groups, s.C / s.groups, s.K / s.groups);
   packGrouped(blocks, s.R, s.S, workspace, pool,
@@ -143,13 +145,14 @@ void groupedForward(const ConvShape& s, const float* x, const float* weight, flo
                 const int64_t tap = (static_cast<int64_t>(k) * s.R + r) * s.S + q;
                 return weight[tap * blocks.inputs + i];
               });
-  runGrouped(blocks,
+  runGrouped<Map>(blocks,
              {x, s.N, s.H, s.W, y, s.OH, s.OW, s.OH, s.OW, 0, 0, 1, s.stride, -s.padding,
               -s.padding, s.R, s.S, workspace},
              pool);
 }
 
-void groupedBackwardInput(const ConvShape& s, const float* dy, const float* weight, float* dx,
+template <typename Map>
+void groupedBackwardInput(const ConvShape& s, const Map* dy, const float* weight, Map* dx,
                           float* workspace, Pool* pool) {
   const GroupBlocks blocks = groupBlocks(s.groups, s.K / s.groups, s.C / s.groups);
   for (int32_t row0 = 0; row0 < s.stride && row0 < s.H; ++row0) {
@@ -173,7 +176,7 @@ void groupedBackwardInput(const ConvShape& s, const float* dy, const float* weig
                     const int64_t tap = (static_cast<int64_t>(k) * s.R + tapRow) * s.S + tapColumn;
                     return weight[tap * blocks.outputs + c % blocks.outputs];
                   });
-      runGrouped(blocks,
+      runGrouped<Map>(blocks,
                  {dy, s.N, s.OH, s.OW, dx, s.H, s.W, gridH, gridW, row0, column0, s.stride, 1,
                   firstRow, firstColumn, rows, columns, workspace},
                  pool);

@@ -43,8 +43,9 @@ static inline GroupedBand groupedBand(int32_t gridH, int32_t gridW, int32_t stri
 
 // Where the window lies in an image of (H, W, C), and where its elements go: column q·phases + phase
 // of the window, of those that a stride leaves, to (row, phase, q), its channels inputStep apart.
+template <typename Map>
 struct GroupedWindow {
-  const float* image;
+  const Map* image;
   int32_t H, W, C;
   int32_t top, left, rows, columns;
   int32_t stride, phases;
@@ -56,8 +57,8 @@ struct GroupedWindow {
 #endif
 
 // The channels of one pixel, lane by lane; `x` points at the first group's first channel.
-template <int Lanes>
-PLUSX_INLINE void spreadPixel(const GroupBlocks& blocks, const GroupBlock& block, const float* x,
+template <int Lanes, typename Map>
+PLUSX_INLINE void spreadPixel(const GroupBlocks& blocks, const GroupBlock& block, const Map* x,
                               IntVector group, float* to, int64_t inputStep) {
   if constexpr (Lanes == 1) {
     for (int32_t i = 0; i < blocks.inputs; ++i) to[i * inputStep] = x[i];
@@ -75,21 +76,21 @@ PLUSX_INLINE void spreadPixel(const GroupBlocks& blocks, const GroupBlock& block
 #endif
   for (int32_t i = 0; i < blocks.inputs; ++i) {
     for (int32_t lane = 0; lane < kWidth; ++lane) {
-      to[i * inputStep + lane] = lane < block.lanes ? x[group[lane] * blocks.inputs + i] : 0.0f;
+      to[i * inputStep + lane] = lane < block.lanes ? static_cast<float>(x[group[lane] * blocks.inputs + i]) : 0.0f;
     }
   }
 }
 
-template <int Lanes>
-void spreadWindow(const GroupBlocks& blocks, const GroupBlock& block, const GroupedWindow& window,
-                  float* to) {
+template <int Lanes, typename Map>
+void spreadWindow(const GroupBlocks& blocks, const GroupBlock& block,
+                  const GroupedWindow<Map>& window, float* to) {
   IntVector group = {};
   for (int32_t lane = 0; lane < kWidth; ++lane) group[lane] = lane / blocks.outputs;
   for (int32_t row = 0; row < window.rows; ++row, to += window.rowStep) {
     const int32_t h = window.top + row;
     const bool rowInside = h >= 0 && h < window.H;
-    const float* line = window.image + static_cast<int64_t>(h) * window.W * window.C +
-                        block.firstGroup * blocks.inputs;
+    const Map* line = window.image + static_cast<int64_t>(h) * window.W * window.C +
+                      block.firstGroup * blocks.inputs;
     int32_t phase = 0;
     float* group0 = to;
     for (int32_t column = 0; column < window.columns; ++column) {

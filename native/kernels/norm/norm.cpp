@@ -43,7 +43,8 @@ void finish(const Channels& to, int32_t c, const Moments& moments) {
 }
 
 // Sums around the first row: a value of the same distribution, so that nothing cancels.
-void finishFromRows(const float* x, int64_t M, int32_t C, const Channels& to, Pool* pool) {
+template <typename Map>
+void finishFromRows(const Map* x, int64_t M, int32_t C, const Channels& to, Pool* pool) {
   sumRows<2>(
       pool, M, C,
       [&](int64_t i, int32_t c, Vector(&part)[2]) {
@@ -52,7 +53,7 @@ void finishFromRows(const float* x, int64_t M, int32_t C, const Channels& to, Po
         part[1] += deviation * deviation;
       },
       [&](int64_t i, int32_t c, float(&part)[2]) {
-        const float deviation = x[i * C + c] - x[c];
+        const float deviation = static_cast<float>(x[i * C + c]) - static_cast<float>(x[c]);
         part[0] += deviation;
         part[1] += deviation * deviation;
       });
@@ -61,7 +62,7 @@ void finishFromRows(const float* x, int64_t M, int32_t C, const Channels& to, Po
   for (int32_t c = 0; c < C; ++c) {
     const double sum = totals[c], shift = sum / count;
     const double squares = totals[C + c] - sum * shift;
-    finish(to, c, {count, static_cast<double>(x[c]) + shift, squares < 0.0 ? 0.0 : squares});
+    finish(to, c, {count, static_cast<double>(static_cast<float>(x[c])) + shift, squares < 0.0 ? 0.0 : squares});
   }
 }
 
@@ -105,8 +106,9 @@ Vector positive(const Vector& value) { return value <= Vector{} ? Vector{} : val
 
 }  // namespace
 
+template <typename Map>
 void batchNormStatistics(Arguments a, Pool* pool) {
-  const float* x = a.floats();
+  const Map* x = a.tensor<Map>();
   const float* partials = a.floats();
   const float* weight = a.floats();
   const float* bias = a.floats();
@@ -146,14 +148,15 @@ void batchNormFold(Arguments a, Pool*) {
   }
 }
 
+template <typename Map>
 void scaleShift(Arguments a, Pool* pool) {
-  const float* x = a.floats();
+  const Map* x = a.tensor<Map>();
   const float* scale = a.floats();
   const float* shift = a.floats();
-  const float* residual = a.floats();
+  const Map* residual = a.tensor<Map>();
   const float* residualScale = a.floats();
   const float* residualShift = a.floats();
-  float* y = a.floats();
+  Map* y = a.tensor<Map>();
   const int64_t M = a.integer();
   const int32_t C = a.integer(), relu = a.integer(), residualRelu = a.integer();
   eachVector(pool, M, C, PLUSX_LAMBDA(int64_t at, int32_t c, int32_t lanes) {
@@ -170,9 +173,10 @@ void scaleShift(Arguments a, Pool* pool) {
   });
 }
 
+template <typename Map>
 void batchNormBackwardSums(Arguments a, Pool* pool) {
-  const float* dy = a.floats();
-  const float* x = a.floats();
+  const Map* dy = a.tensor<Map>();
+  const Map* x = a.tensor<Map>();
   const float* weight = a.floats();
   const float* mean = a.floats();
   const float* invStd = a.floats();
@@ -215,14 +219,15 @@ void batchNormBackwardSums(Arguments a, Pool* pool) {
   }
 }
 
+template <typename Map>
 void batchNormBackwardInput(Arguments a, Pool* pool) {
-  const float* dy = a.floats();
-  const float* x = a.floats();
+  const Map* dy = a.tensor<Map>();
+  const Map* x = a.tensor<Map>();
   const float* mean = a.floats();
   const float* factors = a.floats();
   const float* scale = a.floats();
   const float* shift = a.floats();
-  float* dx = a.floats();
+  Map* dx = a.tensor<Map>();
   const int64_t M = a.integer();
   const int32_t C = a.integer();
   eachVector(pool, M, C, PLUSX_LAMBDA(int64_t at, int32_t c, int32_t lanes) {
@@ -239,8 +244,9 @@ void batchNormBackwardInput(Arguments a, Pool* pool) {
   });
 }
 
+template <typename Map>
 void sumToChannels(Arguments a, Pool* pool) {
-  const float* dy = a.floats();
+  const Map* dy = a.tensor<Map>();
   float* dbias = a.floats();
   const int64_t M = a.integer();
   const int32_t C = a.integer();

@@ -5,15 +5,20 @@
 // value of the sample (no cancellation). The equations stand at the steps in src/plan/plan.ts.
 #pragma once
 #include "executor/program.h"
-#include "simd/vector.h"
+#include "simd/bfloat.h"
 
 namespace plusx::PLUSX_ISA {
 
+template <typename Map>
 void batchNormStatistics(Arguments arguments, Pool* pool);
 void batchNormFold(Arguments arguments, Pool* pool);
+template <typename Map>
 void scaleShift(Arguments arguments, Pool* pool);
+template <typename Map>
 void batchNormBackwardSums(Arguments arguments, Pool* pool);
+template <typename Map>
 void batchNormBackwardInput(Arguments arguments, Pool* pool);
+template <typename Map>
 void sumToChannels(Arguments arguments, Pool* pool);
 
 }  // namespace plusx::PLUSX_ISA

@@ -53,23 +53,25 @@ void eachAdaptivePixel(Pool* pool, const AdaptiveShape& s, const Body& body) {
 
 }  // namespace
 
+template <typename Map>
 void adaptiveAvgPool2d(Arguments a, Pool* pool) {
-  const float* x = a.floats();
+  const Map* x = a.tensor<Map>();
   float* y = a.floats();
   const AdaptiveShape s = readAdaptiveShape(a);
   clearImages(pool, s.N, static_cast<int64_t>(s.OH) * s.OW * s.C, y);
   eachAdaptivePixel(pool, s, [&](int64_t in, int64_t out, float count) {
-    for (int32_t c = 0; c < s.C; ++c) y[out + c] += x[in + c] / count;
+    for (int32_t c = 0; c < s.C; ++c) y[out + c] += static_cast<float>(x[in + c]) / count;
   });
 }
 
+template <typename Map>
 void adaptiveAvgPool2dBackward(Arguments a, Pool* pool) {
   const float* dy = a.floats();
-  float* dx = a.floats();
+  Map* dx = a.tensor<Map>();
   const AdaptiveShape s = readAdaptiveShape(a);
   clearImages(pool, s.N, static_cast<int64_t>(s.H) * s.W * s.C, dx);
   eachAdaptivePixel(pool, s, [&](int64_t in, int64_t out, float count) {
-    for (int32_t c = 0; c < s.C; ++c) dx[in + c] += dy[out + c] / count;
+    for (int32_t c = 0; c < s.C; ++c) dx[in + c] = dx[in + c] + dy[out + c] / count;
   });
 }
 

@@ -78,9 +78,10 @@ void eachGradient(Pool* pool, const PoolShape& p, const Body& body) {
 
 }  // namespace
 
+template <typename Map>
 void maxPool2d(Arguments a, Pool* pool) {
-  const float* x = a.floats();
-  float* y = a.floats();
+  const Map* x = a.tensor<Map>();
+  Map* y = a.tensor<Map>();
   const PoolShape p = readPoolShape(a);
   eachOutput(pool, p, [&](int32_t n, const Window& window, int64_t out) {
     for (int32_t c = 0; c < p.C; c += kWidth) {
@@ -98,10 +99,11 @@ void maxPool2d(Arguments a, Pool* pool) {
   });
 }
 
+template <typename Map>
 void maxPool2dBackward(Arguments a, Pool* pool) {
-  const float* dy = a.floats();
-  const float* x = a.floats();
-  float* dx = a.floats();
+  const Map* dy = a.tensor<Map>();
+  const Map* x = a.tensor<Map>();
+  Map* dx = a.tensor<Map>();
   const PoolShape p = readPoolShape(a);
   clearImages(pool, p.N, static_cast<int64_t>(p.H) * p.W * p.C, dx);
   eachGradient(pool, p, [&](int32_t n, const Window& window, int64_t out) {
@@ -122,7 +124,7 @@ void maxPool2dBackward(Arguments a, Pool* pool) {
       position = 0;
       for (int32_t h = window.top; h < window.bottom; ++h) {
         for (int32_t w = window.left; w < window.right; ++w, ++position) {
-          float* to = dx + at(p, n, h, w) + c;
+          Map* to = dx + at(p, n, h, w) + c;
           const Vector here = largest == position ? gradient : Vector{};
           storeLanes(to, loadLanes(to, lanes) + here, lanes);
         }
@@ -131,39 +133,70 @@ void maxPool2dBackward(Arguments a, Pool* pool) {
   });
 }
 
-void avgPool2d(Arguments a, Pool* pool) {
-  const float* x = a.floats();
-  float* y = a.floats();
-  const PoolShape p = readPoolShape(a);
-  const bool countIncludePad = a.integer() != 0;
+namespace {
+
+template <typename Map, typename Average>
+void average(const PoolShape& p, bool countIncludePad, const Map* x, Average* y, Pool* pool) {
   eachOutput(pool, p, [&](int32_t n, const Window& window, int64_t out) {
     const float count = countOf(window, countIncludePad);
-    for (int32_t c = 0; c < p.C; ++c) y[out + c] = 0.0f;
-    for (int32_t h = window.top; h < window.bottom; ++h) {
-      for (int32_t w = window.left; w < window.right; ++w) {
-        const float* from = x + at(p, n, h, w);
-        for (int32_t c = 0; c < p.C; ++c) y[out + c] += from[c];
+    for (int32_t c = 0; c < p.C; c += kWidth) {
+      const int32_t lanes = p.C - c < kWidth ? p.C - c : kWidth;
+      Vector sum = {};
+      for (int32_t h = window.top; h < window.bottom; ++h) {
+        for (int32_t w = window.left; w < window.right; ++w) {
+          sum += loadLanes(x + at(p, n, h, w) + c, lanes);
+        }
       }
+      storeLanes(y + out + c, sum / count, lanes);
     }
-    for (int32_t c = 0; c < p.C; ++c) y[out + c] /= count;
   });
 }
 
-void avgPool2dBackward(Arguments a, Pool* pool) {
-  const float* dy = a.floats();
-  float* dx = a.floats();
-  const PoolShape p = readPoolShape(a);
-  const bool countIncludePad = a.integer() != 0;
+template <typename Map, typename Average>
+void averageBackward(const PoolShape& p, bool countIncludePad, const Average* dy, Map* dx,
+                     Pool* pool) {
   clearImages(pool, p.N, static_cast<int64_t>(p.H) * p.W * p.C, dx);
   eachGradient(pool, p, [&](int32_t n, const Window& window, int64_t out) {
     const float count = countOf(window, countIncludePad);
     for (int32_t h = window.top; h < window.bottom; ++h) {
       for (int32_t w = window.left; w < window.right; ++w) {
-        float* to = dx + at(p, n, h, w);
-        for (int32_t c = 0; c < p.C; ++c) to[c] += dy[out + c] / count;
+        Map* to = dx + at(p, n, h, w);
+        for (int32_t c = 0; c < p.C; c += kWidth) {
+          const int32_t lanes = p.C - c < kWidth ? p.C - c : kWidth;
+          const Vector share = loadLanes(dy + out + c, lanes) / count;
+          storeLanes(to + c, loadLanes(to + c, lanes) + share, lanes);
+        }
       }
     }
   });
+}
+
+}  // namespace
+
+template <typename Map>
+void avgPool2d(Arguments a, Pool* pool) {
+  const Map* x = a.tensor<Map>();
+  void* y = a.slot();
+  const PoolShape p = readPoolShape(a);
+  const bool countIncludePad = a.integer() != 0, averagesAreFloats = a.integer() != 0;
+  if (averagesAreFloats) {
+    average(p, countIncludePad, x, static_cast<float*>(y), pool);
+  } else {
+    average(p, countIncludePad, x, static_cast<BFloat*>(y), pool);
+  }
+}
+
+template <typename Map>
+void avgPool2dBackward(Arguments a, Pool* pool) {
+  const void* dy = a.slot();
+  Map* dx = a.tensor<Map>();
+  const PoolShape p = readPoolShape(a);
+  const bool countIncludePad = a.integer() != 0, averagesAreFloats = a.integer() != 0;
+  if (averagesAreFloats) {
+    averageBackward(p, countIncludePad, static_cast<const float*>(dy), dx, pool);
+  } else {
+    averageBackward(p, countIncludePad, static_cast<const BFloat*>(dy), dx, pool);
+  }
 }
 
 }  // namespace plusx::PLUSX_ISA

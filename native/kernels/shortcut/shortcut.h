@@ -4,11 +4,13 @@
 //   y(n, oh, ow, before + c) = x(n, oh·stride, ow·stride, c), zero elsewhere
 #pragma once
 #include "executor/program.h"
-#include "simd/vector.h"
+#include "simd/bfloat.h"
 
 namespace plusx::PLUSX_ISA {
 
+template <typename Map>
 void identityShortcut(Arguments arguments, Pool* pool);
+template <typename Map>
 void identityShortcutBackward(Arguments arguments, Pool* pool);
 
 }  // namespace plusx::PLUSX_ISA

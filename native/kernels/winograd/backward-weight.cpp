@@ -10,9 +10,10 @@ namespace plusx::PLUSX_ISA {
 namespace {
 
 // sums(k, c) += Σ_t dy(t, k) x(t, c) for Channels consecutive k and one panel of c.
-template <int Channels>
-__attribute__((noinline)) void accumulateTiles(const float* dy, const float* x, int32_t tiles,
+template <int Channels, typename Factor>
+__attribute__((noinline)) void accumulateTiles(const Factor* dy, const Factor* x, int32_t tiles,
                                                bool first, float* sums) {
+  constexpr int kStep = kSteps<Factor>;
   Vector acc[Channels][2] = {};
   if (!first) {
 #pragma GCC unroll 16
@@ -21,14 +22,15 @@ __attribute__((noinline)) void accumulateTiles(const float* dy, const float* x, 
       acc[k][1] = load(sums + k * kPanel + kWidth);
     }
   }
-  for (int32_t t = 0; t < tiles; ++t, dy += kChunk, x += kPanel) {
+  for (int32_t t = 0; t < tiles; t += kStep, dy += kChunk * kStep, x += kPanel * kStep) {
     keepPointer(dy);
     keepPointer(x);
-    const Vector x0 = load(x), x1 = load(x + kWidth);
+    const auto x0 = lanesOf(x), x1 = lanesOf(x + kWidth * kStep);
 #pragma GCC unroll 16
     for (int k = 0; k < Channels; ++k) {
-      acc[k][0] += dy[k] * x0;
-      acc[k][1] += dy[k] * x1;
+      const auto d = broadcastOf(dy + k * kStep);
+      multiplyAdd(acc[k][0], d, x0);
+      multiplyAdd(acc[k][1], d, x1);
     }
   }
 #pragma GCC unroll 16
@@ -38,56 +40,106 @@ __attribute__((noinline)) void accumulateTiles(const float* dy, const float* x, 
   }
 }
 
-// (position, block of `lanes` channels, tile, lanes), a line added to each position.
+// (position, block of `lanes` channels, tile, lanes), a line added to each position; of bfloat16
+// (…, tile/2, lanes, 2).
+template <typename Factor>
 struct Domain {
   int32_t first, count;  // channels
   int32_t lanes;
+  int32_t tiles;
   int64_t positionStride;
+
+  // `tile` begins a step.
+  Factor* placeOf(Factor* base, int32_t tile, int32_t channel) const {
+    const int64_t block = channel / lanes;
+    return base + (block * tiles + tile) * lanes + channel % lanes * kSteps<Factor>;
+  }
 };
 
-Domain domainOf(int32_t first, int32_t count, int32_t lanes, int32_t tiles) {
-  const int32_t blocks = (count + lanes - 1) / lanes;
-  return {first, count, lanes, static_cast<int64_t>(blocks) * tiles * lanes + kChunk};
+template <typename Factor>
+Domain<Factor> domainOf(int32_t first, int32_t count, int32_t lanes, int32_t tiles) {
+  const int64_t blocks = (count + lanes - 1) / lanes;
+  return {first, count, lanes, tiles, blocks * tiles * lanes + kLine<Factor>};
 }
 
-float* placeOf(const Domain& domain, float* base, int32_t tiles, int32_t t, int32_t channel) {
-  const int64_t block = channel / domain.lanes;
-  return base + (block * tiles + t) * domain.lanes + channel % domain.lanes;
+// Tiles that are transformed together: one, or two whose transforms lie side by side.
+template <typename Factor>
+struct TileStep {
+  TilePosition tiles[kSteps<Factor>];
+  int32_t count;
+};
+
+// transform(tile, keep) calls keep(position, value) for each product of a tile.
+template <typename Tiling, typename Transform>
+PLUSX_INLINE void layDown(const TileStep<float>& step, int64_t positionStride, float* to,
+                          const Transform& transform) {
+  transform(step.tiles[0], PLUSX_LAMBDA(int position, Vector value) {
+    store(to + position * positionStride, value);
+  });
 }
 
+#if defined(__AVX512BF16__)
+template <typename Tiling, typename Transform>
+PLUSX_INLINE void layDown(const TileStep<BFloat>& step, int64_t positionStride, BFloat* to,
+                          const Transform& transform) {
+  Vector first[kPositions<Tiling>];
+  transform(step.tiles[0], PLUSX_LAMBDA(int position, Vector value) { first[position] = value; });
+  if (step.count == 1) {
+    for (int position = 0; position < kPositions<Tiling>; ++position) {
+      storePairs(to + position * positionStride, first[position], Vector{});
+    }
+    return;
+  }
+  transform(step.tiles[1], PLUSX_LAMBDA(int position, Vector value) {
+    storePairs(to + position * positionStride, first[position], value);
+  });
+}
+#endif
+
+template <typename Map>
 struct WeightTask {
   const ConvShape& s;
-  TileGrid grid;
-  Domain x, dy;
+  const Map* x;
+  const Map* dy;
+  Prologue prologue;
+  Domain<Factor<Map>> xDomain, dyDomain;
 };
 
-template <typename Tiling>
-void transformTile(const WeightTask& task, const float* x, const Prologue& prologue,
-                   const float* dy, const TilePosition& tile, int32_t tiles, int32_t t, float* xTo,
-                   float* dyTo) {
+// The transforms of a step's tiles, the first of which is tile `t` of its block.
+template <typename Tiling, typename Map>
+void transformTiles(const WeightTask<Map>& task, const TileStep<Factor<Map>>& step, int32_t t,
+                    Factor<Map>* xTiles, Factor<Map>* dyTiles) {
   const ConvShape& s = task.s;
-  const float* image = x + static_cast<int64_t>(tile.n) * s.H * s.W * s.C;
-  const float* gradient = dy + static_cast<int64_t>(tile.n) * s.OH * s.OW * s.K;
-  const int32_t h = tile.row * Tiling::kAdvance - s.padding;
-  const int32_t w = tile.column * Tiling::kAdvance - s.padding;
-  const int32_t oh = tile.row * Tiling::kOutput, ow = tile.column * Tiling::kOutput;
-  for (int32_t c = 0; c < task.x.count; c += kWidth) {
-    float* to = placeOf(task.x, xTo, tiles, t, c);
-    const auto keep = PLUSX_LAMBDA(int i, int j, Vector value) {
-      store(to + (i * Tiling::kProducts + j) * task.x.positionStride, value);
-    };
-    withTile<Tiling::kInput, Tiling::kAdvance>(
-        {image, s.H, s.W, s.C, h, w, task.x.first + c}, prologue,
-        PLUSX_LAMBDA(const auto& in) { transformInputTile<Tiling>(in, keep); });
+  for (int32_t c = 0; c < task.xDomain.count; c += kWidth) {
+    layDown<Tiling>(
+        step, task.xDomain.positionStride, task.xDomain.placeOf(xTiles, t, c),
+        PLUSX_LAMBDA(const TilePosition& tile, const auto& keep) {
+          const Map* image = task.x + static_cast<int64_t>(tile.n) * s.H * s.W * s.C;
+          const int32_t h = tile.row * Tiling::kAdvance - s.padding;
+          const int32_t w = tile.column * Tiling::kAdvance - s.padding;
+          withTile<Tiling::kInput, Tiling::kAdvance, Map>(
+              {image, s.H, s.W, s.C, h, w, task.xDomain.first + c}, task.prologue,
+              PLUSX_LAMBDA(const auto& in) {
+                transformInputTile<Tiling>(in, PLUSX_LAMBDA(int i, int j, Vector value) {
+                  keep(i * Tiling::kProducts + j, value);
+                });
+              });
+        });
   }
-  for (int32_t k = 0; k < task.dy.count; k += kWidth) {
-    float* to = placeOf(task.dy, dyTo, tiles, t, k);
-    const auto keep = PLUSX_LAMBDA(int i, int j, Vector value) {
-      store(to + (i * Tiling::kProducts + j) * task.dy.positionStride, value);
-    };
-    withTile<Tiling::kOutput, Tiling::kOutput>(
-        {gradient, s.OH, s.OW, s.K, oh, ow, task.dy.first + k}, {},
-        PLUSX_LAMBDA(const auto& in) { transformGradientTile<Tiling>(in, keep); });
+  for (int32_t k = 0; k < task.dyDomain.count; k += kWidth) {
+    layDown<Tiling>(
+        step, task.dyDomain.positionStride, task.dyDomain.placeOf(dyTiles, t, k),
+        PLUSX_LAMBDA(const TilePosition& tile, const auto& keep) {
+          const Map* image = task.dy + static_cast<int64_t>(tile.n) * s.OH * s.OW * s.K;
+          const int32_t h = tile.row * Tiling::kOutput, w = tile.column * Tiling::kOutput;
+          withTile<Tiling::kOutput, Tiling::kOutput, Map>(
+              {image, s.OH, s.OW, s.K, h, w, task.dyDomain.first + k}, {},
+              PLUSX_LAMBDA(const auto& in) {
+                transformGradientTile<Tiling>(in, PLUSX_LAMBDA(int i, int j, Vector value) {
+                  keep(i * Tiling::kProducts + j, value);
+                });
+              });
+        });
   }
 }
 
@@ -113,10 +165,10 @@ void transformBack(const float* sums, int32_t partials, int64_t partialStride,
 
 }  // namespace
 
-template <typename Tiling>
-void runWinogradWeight(const ConvShape& s, const float* x, const Prologue& prologue,
-                       const float* dy, float* dweight, float* workspace,
-                       const WinogradWeightCut& cut, Pool* pool) {
+template <typename Tiling, typename Map>
+void runWinogradWeight(const ConvShape& s, const Map* x, const Prologue& prologue, const Map* dy,
+                       float* dweight, float* workspace, const WinogradWeightCut& cut, Pool* pool) {
+  constexpr int kStep = kSteps<Factor<Map>>;
   const TileGrid grid = gridOf<Tiling>(s.N, s.OH, s.OW);
   const int32_t tiles = grid.count();
   const int32_t perPartial = (tiles + cut.partials - 1) / cut.partials;
@@ -126,6 +178,7 @@ void runWinogradWeight(const ConvShape& s, const float* x, const Prologue& prolo
   const int64_t panelStride = static_cast<int64_t>(paddedK) * kPanel;
   const int64_t filterStride = paddedC / kPanel * panelStride;
   const int64_t partialStride = kFilters * kFilters * filterStride;
+  const int32_t domainTiles = roundUp(cut.blockTiles, kStep);
 
   parallelFor(pool, cut.partials * blocksC * blocksK, [&](int32_t index, char* scratch) {
     const int32_t partial = index / (blocksC * blocksK);
@@ -133,12 +186,16 @@ void runWinogradWeight(const ConvShape& s, const float* x, const Prologue& prolo
     const int32_t firstK = index / blocksC % blocksK * cut.blockK;
     const int32_t countC = s.C - firstC < cut.blockC ? s.C - firstC : cut.blockC;
     const int32_t countK = s.K - firstK < cut.blockK ? s.K - firstK : cut.blockK;
-    const WeightTask task = {s, grid, domainOf(firstC, countC, kPanel, cut.blockTiles),
-                             domainOf(firstK, countK, kChunk, cut.blockTiles)};
-    float* xTiles = reinterpret_cast<float*>(scratch);
-    float* dyTiles = xTiles + kPositions<Tiling> * task.x.positionStride;
-    const int64_t bytes =
-        sizeof(float) * kPositions<Tiling> * (task.x.positionStride + task.dy.positionStride);
+    const WeightTask<Map> task = {s,
+                                  x,
+                                  dy,
+                                  prologue,
+                                  domainOf<Factor<Map>>(firstC, countC, kPanel, domainTiles),
+                                  domainOf<Factor<Map>>(firstK, countK, kChunk, domainTiles)};
+    Factor<Map>* xTiles = reinterpret_cast<Factor<Map>*>(scratch);
+    Factor<Map>* dyTiles = xTiles + kPositions<Tiling> * task.xDomain.positionStride;
+    const int64_t bytes = sizeof(Factor<Map>) * kPositions<Tiling> *
+                          (task.xDomain.positionStride + task.dyDomain.positionStride);
     if (bytes > static_cast<int64_t>(kThreadScratchBytes)) __builtin_trap();
 
     float* sums = workspace + partial * partialStride +
@@ -150,23 +207,29 @@ void runWinogradWeight(const ConvShape& s, const float* x, const Prologue& prolo
       const int32_t left = endTile - start;
       const int32_t count = left < cut.blockTiles ? (left < 0 ? 0 : left) : cut.blockTiles;
       TilePosition tile = tileAt(grid, start);
-      for (int32_t t = 0; t < count; ++t, advance(tile, grid)) {
-        transformTile<Tiling>(task, x, prologue, dy, tile, cut.blockTiles, t, xTiles, dyTiles);
+      for (int32_t t = 0; t < count; t += kStep) {
+        TileStep<Factor<Map>> step;
+        step.count = count - t < kStep ? count - t : kStep;
+        for (TilePosition& position : step.tiles) {
+          position = tile;
+          advance(tile, grid);
+        }
+        transformTiles<Tiling, Map>(task, step, t, xTiles, dyTiles);
       }
       for (const Product& product : kOrder<Tiling>.list) {
         const bool first = product.first && start == firstTile;
-        const float* xPanel = xTiles + product.position * task.x.positionStride;
+        const Factor<Map>* xPanel = xTiles + product.position * task.xDomain.positionStride;
         float* panelSums = sums + product.filter * filterStride;
         for (int32_t c = 0; c < countC; c += kPanel) {
-          const float* dyChunk = dyTiles + product.position * task.dy.positionStride;
+          const Factor<Map>* dyChunk = dyTiles + product.position * task.dyDomain.positionStride;
           for (int32_t k = 0; k < countK; k += kChunk) {
             for (int32_t i = 0; i < kChunk; i += kTileChannels) {
-              accumulateTiles<kTileChannels>(dyChunk + i, xPanel, count, first,
+              accumulateTiles<kTileChannels>(dyChunk + i * kStep, xPanel, count, first,
                                              panelSums + static_cast<int64_t>(k + i) * kPanel);
             }
-            dyChunk += static_cast<int64_t>(cut.blockTiles) * kChunk;
+            dyChunk += static_cast<int64_t>(domainTiles) * kChunk;
           }
-          xPanel += static_cast<int64_t>(cut.blockTiles) * kPanel;
+          xPanel += static_cast<int64_t>(domainTiles) * kPanel;
           panelSums += panelStride;
         }
       }
@@ -190,12 +253,5 @@ void runWinogradWeight(const ConvShape& s, const float* x, const Prologue& prolo
     }
   });
 }
-
-template void runWinogradWeight<Stride1>(const ConvShape&, const float*, const Prologue&,
-                                         const float*, float*, float*, const WinogradWeightCut&,
-                                         Pool*);
-template void runWinogradWeight<Stride2>(const ConvShape&, const float*, const Prologue&,
-                                         const float*, float*, float*, const WinogradWeightCut&,
-                                         Pool*);
 
 }  // namespace plusx::PLUSX_ISA

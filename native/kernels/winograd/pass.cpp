@@ -10,12 +10,12 @@ struct Block {
   int32_t first, count;  // tiles
   int32_t groups;        // of kTilePixels tiles
   int32_t chunks;        // of kChunk input channels
-  // Strides in floats between positions: a line is added so that the streams of stores do not fall
-  // into one set of the cache.
+  // Between positions.
   int64_t inputStride, productStride;
 };
 
-Block blockAt(const WinogradPass& pass, int32_t tiles, int32_t index) {
+template <typename Map>
+Block blockAt(const WinogradPass<Map>& pass, int32_t tiles, int32_t index) {
   Block block;
   block.first = index * pass.blockTiles;
   const int32_t left = tiles - block.first;
@@ -23,24 +23,25 @@ Block blockAt(const WinogradPass& pass, int32_t tiles, int32_t index) {
   block.groups = (block.count + kTilePixels - 1) / kTilePixels;
   block.chunks = (pass.inC + kChunk - 1) / kChunk;
   block.inputStride =
-      static_cast<int64_t>(block.groups) * block.chunks * kTilePixels * kChunk + kChunk;
-  block.productStride = static_cast<int64_t>(block.groups) * kTilePixels * kPanel + kChunk;
+      static_cast<int64_t>(block.groups) * block.chunks * kTilePixels * kChunk + kLine<Factor<Map>>;
+  block.productStride = static_cast<int64_t>(block.groups) * kTilePixels * kPanel + kLine<float>;
   return block;
 }
 
 // inputs(position, group, chunk, tile in group, 16) = Bᵀ d B of every tile of the block.
-template <typename Tiling>
-void transformInputs(const WinogradPass& pass, const TileGrid& grid, const Block& block,
-                     float* inputs) {
+template <typename Tiling, typename Map>
+void transformInputs(const WinogradPass<Map>& pass, const TileGrid& grid, const Block& block,
+                     Factor<Map>* inputs) {
   TilePosition tile = tileAt(grid, block.first);
   for (int32_t t = 0; t < block.count; ++t, advance(tile, grid)) {
-    const float* image = pass.in + static_cast<int64_t>(tile.n) * pass.inH * pass.inW * pass.inC;
+    const Map* image = pass.in + static_cast<int64_t>(tile.n) * pass.inH * pass.inW * pass.inC;
     const int32_t top = tile.row * Tiling::kAdvance - pass.padding;
     const int32_t left = tile.column * Tiling::kAdvance - pass.padding;
-    float* to = inputs + static_cast<int64_t>(t / kTilePixels) * block.chunks * kTilePixels * kChunk +
-                t % kTilePixels * kChunk;
+    Factor<Map>* to = inputs +
+                      static_cast<int64_t>(t / kTilePixels) * block.chunks * kTilePixels * kChunk +
+                      t % kTilePixels * kChunk;
     for (int32_t c = 0; c < block.chunks * kChunk; c += kWidth) {
-      float* chunk = to + static_cast<int64_t>(c / kChunk) * kTilePixels * kChunk + c % kChunk;
+      Factor<Map>* chunk = to + static_cast<int64_t>(c / kChunk) * kTilePixels * kChunk + c % kChunk;
       const auto keep = PLUSX_LAMBDA(int i, int j, Vector value) {
         store(chunk + (i * Tiling::kProducts + j) * block.inputStride, value);
       };
@@ -48,7 +49,7 @@ void transformInputs(const WinogradPass& pass, const TileGrid& grid, const Block
         for (int p = 0; p < kPositions<Tiling>; ++p) store(chunk + p * block.inputStride, Vector{});
         continue;
       }
-      withTile<Tiling::kInput, Tiling::kAdvance>(
+      withTile<Tiling::kInput, Tiling::kAdvance, Map>(
           {image, pass.inH, pass.inW, pass.inC, top, left, c}, pass.prologue,
           PLUSX_LAMBDA(const auto& in) { transformInputTile<Tiling>(in, keep); });
     }
@@ -62,17 +63,20 @@ struct Deviations {
   int32_t count;
 };
 
-// An output that the last-level cache would not keep until it is read is not brought into it.
-bool streams(const WinogradPass& pass) {
+// An output that the last-level cache would not keep until it is read is not brought into it. Of
+// bfloat16 a vector is half a cache line: the other half comes later.
+template <typename Map>
+bool streams(const WinogradPass<Map>& pass) {
+  if (!kIsFloat<Map>) return false;
   constexpr int64_t kCacheBytes = int64_t{32} << 20;
-  const int64_t bytes = int64_t{4} * pass.N * pass.outH * pass.outW * pass.outC;
+  const int64_t bytes = int64_t{sizeof(Map)} * pass.N * pass.outH * pass.outW * pass.outC;
   return pass.outC % kWidth == 0 && bytes > kCacheBytes;
 }
 
 // y = Aᵀ m A of every tile for one vector of output channels: stored with its statistics, or, where
 // Inference, behind the epilogue.
-template <typename Tiling, bool Inference>
-void transformOutputs(const WinogradPass& pass, const TileGrid& grid, const Block& block,
+template <typename Tiling, bool Inference, typename Map>
+void transformOutputs(const WinogradPass<Map>& pass, const TileGrid& grid, const Block& block,
                       const float* products, int32_t k, Deviations& deviations) {
   constexpr int kTile = Tiling::kOutput;
   const int32_t channels = pass.outC - k < kWidth ? pass.outC - k : kWidth;
@@ -92,14 +96,14 @@ void transformOutputs(const WinogradPass& pass, const TileGrid& grid, const Bloc
     const int32_t oh = tile.row * kTile, ow = tile.column * kTile;
     const int32_t rows = pass.outH - oh < kTile ? pass.outH - oh : kTile;
     const int32_t columns = pass.outW - ow < kTile ? pass.outW - ow : kTile;
-    float* to = pass.out +
-                ((static_cast<int64_t>(tile.n) * pass.outH + oh) * pass.outW + ow) * pass.outC + k;
+    Map* to = pass.out +
+              ((static_cast<int64_t>(tile.n) * pass.outH + oh) * pass.outW + ow) * pass.outC + k;
     if (t == 0) pivot = y[0];
     total += rows * columns;
     const int64_t row = static_cast<int64_t>(pass.outW) * pass.outC;
     const auto keep = PLUSX_LAMBDA(int i, int j) {
       Vector value = y[i * kTile + j];
-      float* pixel = to + i * row + static_cast<int64_t>(j) * pass.outC;
+      Map* pixel = to + i * row + static_cast<int64_t>(j) * pass.outC;
       if constexpr (Inference) {
         const Epilogue& epilogue = pass.epilogue;
         const float* residual = epilogue.residual ? epilogue.residual + (pixel - pass.out) : nullptr;
@@ -109,11 +113,10 @@ void transformOutputs(const WinogradPass& pass, const TileGrid& grid, const Bloc
         sum += deviation;
         squares += deviation * deviation;
       }
-      if (streaming) {
-        storeStreaming(pixel, value);
-      } else {
-        storeLanes(pixel, value, channels);
+      if constexpr (kIsFloat<Map>) {
+        if (streaming) return storeStreaming(pixel, value);
       }
+      storeLanes(pixel, value, channels);
     };
     if (rows == kTile && columns == kTile) {
 #pragma GCC unroll 8
@@ -130,7 +133,8 @@ void transformOutputs(const WinogradPass& pass, const TileGrid& grid, const Bloc
   deviations = {pivot, sum, squares, total};
 }
 
-void storeDeviations(const WinogradPass& pass, int32_t index, int32_t k, const Deviations& deviations) {
+template <typename Map>
+void storeDeviations(const WinogradPass<Map>& pass, int32_t index, int32_t k, const Deviations& deviations) {
   const int32_t channels = pass.outC - k < kWidth ? pass.outC - k : kWidth;
   const float count = static_cast<float>(deviations.count);
   const Vector shift = deviations.sum / count;
@@ -145,47 +149,49 @@ void storeDeviations(const WinogradPass& pass, int32_t index, int32_t k, const D
 }
 
 // products(position, tile, lane) = inputs · weights, a panel's, over `channels` input channels from
-// `first` on; `filterStride` floats lie between two transformed filters.
-template <typename Tiling, bool Accumulate>
-void multiplyPositions(const Block& block, const float* inputs, int32_t first, int32_t channels,
-                       const float* weights, int64_t filterStride, float* products) {
-  const int64_t groupFloats = static_cast<int64_t>(block.chunks) * kChunk * kTilePixels;
+// `first` on; `filterStride` factors lie between two transformed filters.
+template <typename Tiling, bool Accumulate, typename Factor>
+void multiplyPositions(const Block& block, const Factor* inputs, int32_t first, int32_t channels,
+                       const Factor* weights, int64_t filterStride, float* products) {
+  const int64_t groupFactors = static_cast<int64_t>(block.chunks) * kChunk * kTilePixels;
   for (const Product& product : kOrder<Tiling>.list) {
-    const float* tile = inputs + product.position * block.inputStride +
+    const Factor* tile = inputs + product.position * block.inputStride +
                         static_cast<int64_t>(first) * kTilePixels;
-    const float* filter = weights + product.filter * filterStride;
+    const Factor* filter = weights + product.filter * filterStride;
     float* to = products + product.position * block.productStride;
     for (int32_t g = 0; g < block.groups; ++g) {
       const int32_t left = block.count - g * kTilePixels;
       multiplyRows<Accumulate>(left, tile, filter, channels, to);
-      tile += groupFloats;
+      tile += groupFactors;
       to += kTilePixels * kPanel;
     }
   }
 }
 
-template <typename Tiling>
-void multiplyPanel(const WinogradPass& pass, const Block& block, int32_t panel, const float* inputs,
-                   float* staged, float* products) {
+template <typename Tiling, typename Map>
+void multiplyPanel(const WinogradPass<Map>& pass, const Block& block, int32_t panel,
+                   const Factor<Map>* inputs, float* staged, float* products) {
   const int32_t reduction = block.chunks * kChunk;
   if (pass.weights) {
     const int64_t stride = static_cast<int64_t>(reduction) * kPanel;
-    const float* weights = pass.weights + panel * kFilters * kFilters * stride;
+    const Factor<Map>* weights = pass.weights + panel * kFilters * kFilters * stride;
     return multiplyPositions<Tiling, false>(block, inputs, 0, reduction, weights, stride, products);
   }
-  for (int32_t c = 0; c < reduction; c += kStagedChannels) {
-    const int32_t count = reduction - c < kStagedChannels ? reduction - c : kStagedChannels;
-    transformStage<Tiling>(pass.packed, pass.inC, panel, c, count, staged);
-    const auto multiply =
-        c == 0 ? multiplyPositions<Tiling, false> : multiplyPositions<Tiling, true>;
-    multiply(block, inputs, c, count, staged, kStagedStride, products);
+  if constexpr (kIsFloat<Map>) {
+    for (int32_t c = 0; c < reduction; c += kStagedChannels) {
+      const int32_t count = reduction - c < kStagedChannels ? reduction - c : kStagedChannels;
+      transformStage<Tiling>(pass.packed, pass.inC, panel, c, count, staged);
+      const auto multiply =
+          c == 0 ? multiplyPositions<Tiling, false, float> : multiplyPositions<Tiling, true, float>;
+      multiply(block, inputs, c, count, staged, kStagedStride, products);
+    }
   }
 }
 
 }  // namespace
 
-template <typename Tiling>
-void runWinograd(const WinogradPass& pass, Pool* pool) {
+template <typename Tiling, typename Map>
+void runWinograd(const WinogradPass<Map>& pass, Pool* pool) {
   const TileGrid grid = gridOf<Tiling>(pass.N, pass.outH, pass.outW);
   const int32_t tiles = grid.count();
   const int32_t blocks = (tiles + pass.blockTiles - 1) / pass.blockTiles;
@@ -195,26 +201,26 @@ void runWinograd(const WinogradPass& pass, Pool* pool) {
   parallelFor(pool, blocks * pass.channelSplits, [&](int32_t task, char* scratch) {
     const int32_t index = task / pass.channelSplits;
     const Block block = blockAt(pass, tiles, index);
-    float* inputs = reinterpret_cast<float*>(scratch);
-    float* products = inputs + kPositions<Tiling> * block.inputStride;
+    Factor<Map>* inputs = reinterpret_cast<Factor<Map>*>(scratch);
+    float* products = reinterpret_cast<float*>(inputs + kPositions<Tiling> * block.inputStride);
     float* staged = products + kPositions<Tiling> * block.productStride;
-    const int64_t stagedFloats = pass.weights ? 0 : kFilters * kFilters * kStagedStride;
-    const int64_t floats =
-        kPositions<Tiling> * (block.inputStride + block.productStride) + stagedFloats;
-    if (floats * sizeof(float) > kThreadScratchBytes) __builtin_trap();
+    const float* end = staged + (pass.weights ? 0 : kFilters * kFilters * kStagedStride);
+    if (reinterpret_cast<const char*>(end) - scratch > int64_t{kThreadScratchBytes}) {
+      __builtin_trap();
+    }
 
-    transformInputs<Tiling>(pass, grid, block, inputs);
+    transformInputs<Tiling, Map>(pass, grid, block, inputs);
     const int32_t firstPanel = task % pass.channelSplits * perSplit;
     const int32_t endPanel = firstPanel + perSplit < panels ? firstPanel + perSplit : panels;
     for (int32_t panel = firstPanel; panel < endPanel; ++panel) {
-      multiplyPanel<Tiling>(pass, block, panel, inputs, staged, products);
+      multiplyPanel<Tiling, Map>(pass, block, panel, inputs, staged, products);
       for (int half = 0; half < 2; ++half) {
         const int32_t k = panel * kPanel + half * kWidth;
         if (k >= pass.outC) break;
         Deviations deviations;
         const float* from = products + half * kWidth;
-        if (pass.epilogue.shift) {
-          transformOutputs<Tiling, true>(pass, grid, block, from, k, deviations);
+        if (kIsFloat<Map> && pass.epilogue.shift) {
+          transformOutputs<Tiling, kIsFloat<Map>>(pass, grid, block, from, k, deviations);
         } else {
           transformOutputs<Tiling, false>(pass, grid, block, from, k, deviations);
         }
@@ -223,9 +229,5 @@ void runWinograd(const WinogradPass& pass, Pool* pool) {
     }
   });
 }
-
-template void runWinograd<Stride1>(const WinogradPass&, Pool*);
-template void runWinograd<Stride2>(const WinogradPass&, Pool*);
-template void runWinograd<Stride2Backward>(const WinogradPass&, Pool*);
 
 }  // namespace plusx::PLUSX_ISA

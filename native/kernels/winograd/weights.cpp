@@ -6,22 +6,41 @@ namespace plusx::PLUSX_ISA {
 
 namespace {
 
-// packed(position, reduced, lane) of one vector of output channels; `g` is its 3×3 filter.
-template <typename Tiling>
-PLUSX_INLINE void packFilter(const Vector* g, int64_t positionStride, float* packed) {
-  transformFilter<Tiling>(PLUSX_LAMBDA(int i, int j) { return g[i * 3 + j]; },
-                          PLUSX_LAMBDA(int i, int j, Vector value) {
-                            store(packed + (i * kFilters + j) * positionStride, value);
-                          });
+// G g Gᵀ of one vector of output channels; `g` is its 3×3 filter. keep(filter, value).
+template <typename Tiling, typename Keep>
+PLUSX_INLINE void eachFilter(const Vector* g, const Keep& keep) {
+  transformFilter<Tiling>(
+      PLUSX_LAMBDA(int i, int j) { return g[i * 3 + j]; },
+      PLUSX_LAMBDA(int i, int j, Vector value) { keep(i * kFilters + j, value); });
 }
+
+// packed(filter, step of the reduction, lane) of one vector of output channels. `g` holds a step's
+// filter, and behind it that of the next where two lie side by side.
+template <typename Tiling>
+PLUSX_INLINE void packFilter(const Vector* g, int64_t filterStride, float* packed) {
+  eachFilter<Tiling>(
+      g, PLUSX_LAMBDA(int f, Vector value) { store(packed + f * filterStride, value); });
+}
+
+#if defined(__AVX512BF16__)
+template <typename Tiling>
+PLUSX_INLINE void packFilter(const Vector* g, int64_t filterStride, BFloat* packed) {
+  Vector first[kFilters * kFilters];
+  eachFilter<Tiling>(g, PLUSX_LAMBDA(int f, Vector value) { first[f] = value; });
+  eachFilter<Tiling>(g + 9, PLUSX_LAMBDA(int f, Vector value) {
+    storePairs(packed + f * filterStride, first[f], value);
+  });
+}
+#endif
 
 // stage(first output, first reduced, staged) lays down the filters of a panel and a chunk of its
 // reduction as (kChunk, 9, kPanel), zero beyond the last: a function of the pass; the rest is the same.
-template <typename Tiling, typename Stage>
-void packPanels(int32_t outputs, int32_t reduced, float* packed, Pool* pool, const Stage& stage) {
+template <typename Tiling, typename Factor, typename Stage>
+void packPanels(int32_t outputs, int32_t reduced, Factor* packed, Pool* pool, const Stage& stage) {
+  constexpr int kStep = kSteps<Factor>;
   const int32_t panels = (outputs + kPanel - 1) / kPanel;
   const int32_t chunks = (reduced + kChunk - 1) / kChunk;
-  const int64_t positionStride = static_cast<int64_t>(chunks) * kChunk * kPanel;
+  const int64_t filterStride = static_cast<int64_t>(chunks) * kChunk * kPanel;
   parallelFor(pool, panels * chunks, [&](int32_t task, char* scratch) {
     const int32_t output = task / chunks * kPanel, first = task % chunks * kChunk;
     float* staged = reinterpret_cast<float*>(scratch);
@@ -29,13 +48,13 @@ void packPanels(int32_t outputs, int32_t reduced, float* packed, Pool* pool, con
       __builtin_memset(staged, 0, sizeof(float) * kChunk * 9 * kPanel);
     }
     stage(output, first, staged);
-    float* to = packed + output / kPanel * kFilters * kFilters * positionStride +
-                static_cast<int64_t>(first) * kPanel;
-    for (int32_t i = 0; i < kChunk; ++i, staged += 9 * kPanel, to += kPanel) {
+    Factor* to = packed + output / kPanel * kFilters * kFilters * filterStride +
+                 static_cast<int64_t>(first) * kPanel;
+    for (int32_t i = 0; i < kChunk; i += kStep, staged += kStep * 9 * kPanel, to += kStep * kPanel) {
       for (int half = 0; half < kPanel; half += kWidth) {
-        Vector g[9];
-        for (int tap = 0; tap < 9; ++tap) g[tap] = load(staged + tap * kPanel + half);
-        packFilter<Tiling>(g, positionStride, to + half);
+        Vector g[kStep * 9];
+        for (int tap = 0; tap < kStep * 9; ++tap) g[tap] = load(staged + tap * kPanel + half);
+        packFilter<Tiling>(g, filterStride, to + half * kStep);
       }
     }
   });
@@ -43,8 +62,8 @@ void packPanels(int32_t outputs, int32_t reduced, float* packed, Pool* pool, con
 
 }  // namespace
 
-template <typename Tiling>
-void packWinogradForward(const float* weight, int32_t K, int32_t C, float* packed, Pool* pool) {
+template <typename Tiling, typename Factor>
+void packWinogradForward(const float* weight, int32_t K, int32_t C, Factor* packed, Pool* pool) {
   packPanels<Tiling>(K, C, packed, pool, [&](int32_t k, int32_t c, float* staged) {
     const int32_t lanes = K - k < kPanel ? K - k : kPanel;
     const int32_t channels = C - c < kChunk ? C - c : kChunk;
@@ -83,8 +102,8 @@ void transformStage(const float* packed, int32_t C, int32_t panel, int32_t first
   }
 }
 
-template <typename Tiling>
-void packWinogradBackward(const float* weight, int32_t K, int32_t C, float* packed, Pool* pool) {
+template <typename Tiling, typename Factor>
+void packWinogradBackward(const float* weight, int32_t K, int32_t C, Factor* packed, Pool* pool) {
   packPanels<Tiling>(C, K, packed, pool, [&](int32_t c, int32_t k, float* staged) {
     const int32_t lanes = C - c < kPanel ? C - c : kPanel;
     const int32_t rows = K - k < kChunk ? K - k : kChunk;
@@ -96,12 +115,5 @@ void packWinogradBackward(const float* weight, int32_t K, int32_t C, float* pack
     }
   });
 }
-
-template void packWinogradForward<Stride1>(const float*, int32_t, int32_t, float*, Pool*);
-template void packWinogradForward<Stride2>(const float*, int32_t, int32_t, float*, Pool*);
-template void transformStage<Stride1>(const float*, int32_t, int32_t, int32_t, int32_t, float*);
-template void transformStage<Stride2>(const float*, int32_t, int32_t, int32_t, int32_t, float*);
-template void packWinogradBackward<Stride1>(const float*, int32_t, int32_t, float*, Pool*);
-template void packWinogradBackward<Stride2Backward>(const float*, int32_t, int32_t, float*, Pool*);
 
 }  // namespace plusx::PLUSX_ISA

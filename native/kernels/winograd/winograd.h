@@ -23,6 +23,11 @@ constexpr int kStagedChannels = 64;
 // Between their filters, a line added as in a pass's blocks.
 constexpr int64_t kStagedStride = kStagedChannels * kPanel + kChunk;
 
+// Factors of a cache line, which is added between the positions of what is transformed: so that the
+// streams of stores do not fall into one set of the cache.
+template <typename Factor>
+constexpr int64_t kLine = 64 / sizeof(Factor);
+
 // Where a block's tiles lie: tile t covers outputs kOutput·(row, column) of image n.
 struct TileGrid {
   int32_t N, rows, columns;
@@ -62,14 +67,15 @@ struct Prologue {
 // One pass that reads (N, inH, inW, inC) and writes (N, outH, outW, outC): forward, or
 // backward-input with the roles of C and K exchanged and the weights turned by 180°. The first tile
 // begins `padding` before the first input.
+template <typename Map>
 struct WinogradPass {
-  const float* in;
+  const Map* in;
   int32_t N, inH, inW, inC;
-  float* out;
+  Map* out;
   int32_t outH, outW, outC;
   int32_t padding;
   // (outC/kPanel, 36, inC rounded up to kChunk, kPanel), see packWinograd*.
-  const float* weights;
+  const Factor<Map>* weights;
   Prologue prologue;
   // (blocks, 3, outC) or null: count, mean and sum of squared deviations of a block's outputs.
   float* statistics;
@@ -80,20 +86,20 @@ struct WinogradPass {
   Epilogue epilogue = {};
 };
 
-template <typename Tiling>
-void runWinograd(const WinogradPass& pass, Pool* pool);
+template <typename Tiling, typename Map>
+void runWinograd(const WinogradPass<Map>& pass, Pool* pool);
 
 // weight (K,3,3,C) → G g Gᵀ for forward, reduced over C.
-template <typename Tiling>
-void packWinogradForward(const float* weight, int32_t K, int32_t C, float* packed, Pool* pool);
+template <typename Tiling, typename Factor>
+void packWinogradForward(const float* weight, int32_t K, int32_t C, Factor* packed, Pool* pool);
 // From weights that packWeight has packed: a panel's, channels first .. first + count, to `staged`
 // (36, kStagedChannels, kPanel), a line between filters.
 template <typename Tiling>
 void transformStage(const float* packed, int32_t C, int32_t panel, int32_t first, int32_t count,
                     float* staged);
 // The same turned by 180°, reduced over K.
-template <typename Tiling>
-void packWinogradBackward(const float* weight, int32_t K, int32_t C, float* packed, Pool* pool);
+template <typename Tiling, typename Factor>
+void packWinogradBackward(const float* weight, int32_t K, int32_t C, Factor* packed, Pool* pool);
 
 // How the sum over tiles is cut: into `partials` ranges of tiles, and the channels into blocks;
 // within a range `blockTiles` at a time.
@@ -102,14 +108,15 @@ struct WinogradWeightCut {
 };
 
 // dweight (K,3,3,C) from x and dy. `workspace`: (partials, 36, C, K), both rounded up to blocks.
-template <typename Tiling>
-void runWinogradWeight(const ConvShape& shape, const float* x, const Prologue& prologue,
-                       const float* dy, float* dweight, float* workspace,
+template <typename Tiling, typename Map>
+void runWinogradWeight(const ConvShape& shape, const Map* x, const Prologue& prologue,
+                       const Map* dy, float* dweight, float* workspace,
                        const WinogradWeightCut& cut, Pool* pool);
 
 // An image's channels c .. c + kWidth, as tiles of Edge×Edge pixels are read from it, Advance pixels apart.
+template <typename Map>
 struct TileSource {
-  const float* image;  // (H, W, C)
+  const Map* image;  // (H, W, C)
   int32_t H, W, C;
   int32_t top, left, c;
 };
@@ -121,15 +128,15 @@ PLUSX_INLINE Vector activate(Vector value, Vector scale, Vector shift) {
 
 // Calls body(in) with in(row, column) reading the tile, a prologue applied and zero outside the image:
 // once with direct loads for a whole tile of kWidth channels, once with a copy for what is cut off.
-template <int Edge, int Advance, typename Body>
-PLUSX_INLINE void withTile(const TileSource& s, const Prologue& prologue, const Body& body) {
+template <int Edge, int Advance, typename Map, typename Body>
+PLUSX_INLINE void withTile(const TileSource<Map>& s, const Prologue& prologue, const Body& body) {
   const int32_t channels = s.C - s.c < kWidth ? s.C - s.c : kWidth;
   const bool inside = s.top >= 0 && s.left >= 0 && s.top + Edge <= s.H && s.left + Edge <= s.W;
   const int64_t row = static_cast<int64_t>(s.W) * s.C;
-  const float* from = s.image + s.top * row + static_cast<int64_t>(s.left) * s.C + s.c;
+  const Map* from = s.image + s.top * row + static_cast<int64_t>(s.left) * s.C + s.c;
   if (inside && channels == kWidth) {
     const auto at = PLUSX_LAMBDA(int i, int j) {
-      const float* pixel = from + i * row + static_cast<int64_t>(j) * s.C;
+      const Map* pixel = from + i * row + static_cast<int64_t>(j) * s.C;
       // The next tile's comes from main memory, into the second-level cache: the first cannot wait
       // for so many lines at a time.
       if (j >= Edge - Advance) __builtin_prefetch(pixel + Advance * s.C, 0, 2);
@@ -145,7 +152,7 @@ PLUSX_INLINE void withTile(const TileSource& s, const Prologue& prologue, const 
       const int32_t h = s.top + i, w = s.left + j;
       Vector value = {};
       if (h >= 0 && w >= 0 && h < s.H && w < s.W) {
-        const float* pixel = from + i * row + static_cast<int64_t>(j) * s.C;
+        const Map* pixel = from + i * row + static_cast<int64_t>(j) * s.C;
         value = loadLanes(pixel, channels);
         if (prologue.scale) {
           value = activate(value, loadLanes(prologue.scale + s.c, channels),

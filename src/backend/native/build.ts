@@ -28,10 +28,13 @@ export interface BuildResult {
   readonly instructionSets: string[];
 }
 
+const avx512 = ['-mavx512f', '-mavx512dq', '-mavx512vl', '-mavx512bw', '-mavx2', '-mfma'];
+
 /** Every kernel is compiled once per instruction set; the addon chooses when it loads. */
 const kernelTargets: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
   x64: {
-    avx512: ['-mavx512f', '-mavx512dq', '-mavx512vl', '-mavx512bw', '-mavx2', '-mfma'],
+    avx512_bf16: [...avx512, '-mavx512bf16'],
+    avx512,
     avx2: ['-mavx2', '-mfma'],
     x86_64_v2: ['-msse4.2', '-mpopcnt'],
   },

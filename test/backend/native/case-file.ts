@@ -3,12 +3,13 @@
  *
  * A file is a sequence of little-endian words of 32 bits; i: signed, u: unsigned, f: float.
  *
- *   file     u 0x58534c50 ("PLSX"), u version = 1, u cases, then each case
+ *   file     u 0x58534c50 ("PLSX"), u version = 2, u cases, then each case
  *   case     text title, u arena bytes, u chunks, chunks, u steps, steps, u results, results
  *   chunk    u offset, u bytes, the bytes: what the arena holds before the run
  *   step     u words, i words (a program of one step, see src/backend/program.ts),
  *            u regions, (u offset, u bytes) each: all that the step may touch
- *   result   text name, u offset, f tolerance, u values, f values: what the run must leave there
+ *   result   text name, u offset, u bytes of a number, f tolerance, u values, f values: what the run
+ *            must leave there, as float32 (4 bytes) or bfloat16 (2)
  *   text     u bytes, UTF-8
  *
  * Bytes and texts are filled up with zeros to a whole word. Offsets count bytes from the arena's
@@ -38,12 +39,13 @@ export interface Region {
 export interface RecordedResult {
   readonly name: string;
   readonly offset: number;
+  readonly bytesPerNumber: number;
   readonly tolerance: number;
   readonly values: Float32Array;
 }
 
 const magic = 0x58534c50;
-const version = 1;
+const version = 2;
 
 export function encodeCases(cases: readonly RecordedCase[]): Buffer {
   return Buffer.concat([words(magic, version), list(cases, encodeCase)]);
@@ -67,9 +69,15 @@ function encodeStep({ program, regions }: RecordedStep): Buffer {
   ]);
 }
 
-function encodeResult({ name, offset, tolerance, values }: RecordedResult): Buffer {
-  const number = bytesOf(Float32Array.of(tolerance));
-  return Buffer.concat([text(name), words(offset), number, words(values.length), bytesOf(values)]);
+function encodeResult(result: RecordedResult): Buffer {
+  const { name, offset, bytesPerNumber, tolerance, values } = result;
+  return Buffer.concat([
+    text(name),
+    words(offset, bytesPerNumber),
+    bytesOf(Float32Array.of(tolerance)),
+    words(values.length),
+    bytesOf(values),
+  ]);
 }
 
 function list<T>(items: readonly T[], encode: (item: T) => Buffer): Buffer {

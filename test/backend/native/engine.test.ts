@@ -5,7 +5,7 @@ import test from 'node:test';
 import { openBackend, type InstructionSet } from '../../../src/backend/devices.js';
 import { loadAddon } from '../../../src/backend/native/addon.js';
 import { openNative } from '../../../src/backend/native/index.js';
-import { opcodes } from '../../../src/backend/program.js';
+import { stepKinds } from '../../../src/backend/program.js';
 import type { PlusxError } from '../../../src/errors.js';
 import { testEngine } from '../engine-behaviour.js';
 import { fillPlan, sumPlan } from '../plans.js';
@@ -77,11 +77,11 @@ test('the addon knows every opcode and refuses what is no program', { skip }, as
   const arena = addon.createArena(64);
   const run = (...words: number[]) => addon.run(pool, arena, Int32Array.from(words));
   // An update of no values.
-  const last = [opcodes.indexOf('adamW'), 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-  assert.equal(last[0], opcodes.length - 1);
+  const last = [stepKinds.indexOf('adamW'), 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+  assert.equal(last[0], stepKinds.length - 1);
   await run(...last);
   const malformed = /internal: the program is malformed/;
-  assert.throws(() => run(opcodes.length, 0), malformed);
+  assert.throws(() => run(stepKinds.length, 0), malformed);
   assert.throws(() => run(-1, 0), malformed);
   assert.throws(() => run(0), malformed);
   assert.throws(() => run(...last.slice(0, -1)), malformed);

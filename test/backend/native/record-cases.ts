@@ -5,7 +5,7 @@
 import type { TensorData } from '../../../src/backend/backend.js';
 import { encodeProgram, kernelCapabilities } from '../../../src/backend/program.js';
 import { openReference } from '../../../src/backend/reference/index.js';
-import { elementCount } from '../../../src/graph/graph.js';
+import { bytesPerElement, elementCount } from '../../../src/graph/graph.js';
 import { compilePlan } from '../../../src/plan/compile.js';
 import { initialValues } from '../../../src/train/initialize.js';
 import { sgd } from '../../../src/train/optimizers.js';
@@ -20,7 +20,7 @@ import { regionsOf, spreadSlots } from './spread-slots.js';
 export async function recordCases(): Promise<RecordedCase[]> {
   const cases: RecordedCase[] = [];
   for (const stepCase of stepCases()) {
-    cases.push(await record(stepCase, (values) => toleranceOf(values, stepCase.reduction)));
+    cases.push(await record(stepCase, (values) => toleranceOf(values, stepCase)));
   }
   return [...cases, await recordTrainingStep()];
 }
@@ -32,11 +32,13 @@ type Tolerance = (
 ) => number;
 
 async function record(
-  { title, graph, data, capabilities }: Omit<StepCase, 'reduction'>,
+  { title, graph, data, capabilities, precision = 'fp32' }: Omit<StepCase, 'reduction'>,
   tolerance: Tolerance,
 ): Promise<RecordedCase> {
-  const plan = spreadSlots(compilePlan(graph, { ...kernelCapabilities, ...capabilities }));
-  const expected = await runCase(openReference(), { title, graph, data, reduction: 0 });
+  const plan = spreadSlots(
+    compilePlan(graph, { ...kernelCapabilities, ...capabilities }, undefined, precision),
+  );
+  const expected = await runCase(openReference(), { title, graph, data, precision, reduction: 0 });
   const given = Object.entries({ ...plan.inputs, ...plan.state.slots });
   const slots = { ...plan.outputs, ...plan.state.slots };
   return {
@@ -50,6 +52,7 @@ async function record(
     results: [...expected].map(([name, values]) => ({
       name,
       offset: slots[name]!.offset,
+      bytesPerNumber: bytesPerElement[slots[name]!.dtype],
       tolerance: tolerance(values, name, expected),
       values,
     })),

@@ -25,7 +25,7 @@ for (const [index, { title, skip }] of byThreads[0]!.entries()) {
       const [first, ...others] = await Promise.all(
         [...byThreads, ...byThreads].map((engines) => runCase(engines[index]!.backend!, stepCase)),
       );
-      assertClose(first!, expected[i]!, stepCase.reduction);
+      assertClose(first!, expected[i]!, stepCase);
       for (const other of others) assert.deepEqual(other, first);
     });
   }
