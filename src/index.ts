@@ -217,6 +217,7 @@ export {
 export type { Backend, DeviceName, Executable, Peaks } from './backend/backend.js';
 export type { Plan, Slot, Step } from './plan/plan.js';
 export { printPlan } from './plan/print.js';
+export { precisions, type Precision } from './plan/precision.js';
 export { cacheFolder } from './backend/native/addon.js';
 export { buildNative, type BuildOptions, type BuildResult } from './backend/native/index.js';
 

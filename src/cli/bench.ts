@@ -12,10 +12,11 @@ import {
   instructionSetOption,
   jsonOption,
   modelOption,
+  precisionOption,
   threadsOption,
   wholeOption,
 } from './options.js';
-import { Output } from './output.js';
+import { Output, precisionText } from './output.js';
 import { showProfile } from './profile.js';
 import { startProgress } from './progress.js';
 
@@ -34,6 +35,7 @@ const stepCommand = () =>
     .addOption(wholeOption('--steps <n>', 'steps to time; default 10'))
     .addOption(wholeOption('--warmup <n>', 'steps before; default 3', 0))
     .option('--inference', 'evaluate the images rather than train on them')
+    .addOption(precisionOption())
     .addOption(deviceOption())
     .addOption(threadsOption())
     .addOption(instructionSetOption())
@@ -45,6 +47,7 @@ const stepCommand = () =>
       '\nExamples:\n  $ plusx bench step --image-size 64 --batch-size 8\n' +
         '  $ plusx bench step --device wasm --threads 1 --json\n' +
         '  $ plusx bench step --profile\n' +
+        '  $ plusx bench step --precision bf16 --plan\n' +
         '  $ plusx bench step --inference --stem conv7x7 --image-size 224 --batch-size 1 --profile\n' +
         '  $ plusx bench step --device native --instruction-set avx2\n',
     )
@@ -76,7 +79,8 @@ function showTiming(output: Output, timing: StepTiming): void {
   const { median, min, max } = timing.secondsPerStep;
   output.print(
     `${networkText(timing)}, ${timing.imageSize} px, batch ${timing.batchSize}, ` +
-      `${timing.device} ${timing.instructionSet}, ${timing.threads} threads:\n` +
+      `${timing.device} ${timing.instructionSet}, ${timing.threads} threads` +
+      `${precisionText(timing.precision)}:\n` +
       `${median.toFixed(3)} s a step (${min.toFixed(3)} to ${max.toFixed(3)}, ` +
       `n = ${timing.steps}), ${timing.imagesPerSecond.toFixed(1)} images/s, ` +
       `${(timing.flopsPerSecond / 1e9).toFixed(0)} GFLOP/s, ` +

@@ -6,6 +6,7 @@ import { PlusxError } from '../errors.js';
 import { cifarShortcuts } from '../models/cifar-resnet.js';
 import { modelNames } from '../models/registry.js';
 import { stems, variants } from '../models/resnet.js';
+import { precisions } from '../plan/precision.js';
 
 /** A whole number of at least `least`. */
 export function wholeOption(flags: string, description: string, least = 1): Option {
@@ -71,6 +72,13 @@ export function addNetworkOptions(command: Command, stem = "the network's own, c
     .option('--squeeze-excitation', 'let the blocks of a ResNet weigh their channels')
     .addOption(numberOption('--dropout <share>', 'of AlexNet and VGG; default 0.5', 0, 1));
 }
+
+export const precisionOption = () =>
+  choiceOption(
+    '--precision <name>',
+    'in which training stores what lies between layers; bf16 halves it; default fp32',
+    precisions,
+  );
 
 export const deviceOption = () =>
   choiceOption('--device <name>', 'engine to run on; default auto', [

@@ -2,6 +2,7 @@
  * Where words go: with `--json` one object a line on stdout, everything else on stderr; without it
  * results on stdout and progress on stderr.
  */
+import type { Precision } from '../plan/precision.js';
 
 export class Output {
   constructor(readonly json: boolean) {}
@@ -48,6 +49,9 @@ export function table(header: readonly string[], rows: readonly (readonly string
 export const percent = (share: number) => `${(100 * share).toFixed(2)} %`;
 
 export const whole = (value: number) => Math.round(value).toLocaleString('en-US');
+
+/** Follows the engine that computes in it; that it is fp32 goes without saying. */
+export const precisionText = (precision: Precision) => (precision === 'fp32' ? '' : `, ${precision}`);
 
 /** Operations as people say them: `1.31 TFLOP`. */
 export function flopsText(flops: number): string {

@@ -2,7 +2,7 @@
 import { networkText } from '../models/options.js';
 import type { StepFigures } from '../train/profile.js';
 import type { StepProfile } from '../train/profile-step.js';
-import { flopsText, table, type Output } from './output.js';
+import { flopsText, precisionText, table, type Output } from './output.js';
 
 /** Records for programs: `roofline`, a `profile` for each step, `total`. Tables for people. */
 export function showProfile(output: Output, profile: StepProfile): void {
@@ -13,7 +13,8 @@ export function showProfile(output: Output, profile: StepProfile): void {
 
   output.print(
     `${networkText(run)}, ${run.imageSize} px, batch ${run.batchSize}, ` +
-      `${run.device} ${run.instructionSet}, ${run.threads} threads:\n` +
+      `${run.device} ${run.instructionSet}, ${run.threads} threads` +
+      `${precisionText(run.precision)}:\n` +
       `${run.secondsPerStep.toFixed(3)} s a step, ${total.seconds.toFixed(3)} s of it in the ` +
       `${steps.length} steps of its plan (medians, n = ${run.runs})\n` +
       `${flopsText(total.flops)} at ${giga(total.flopsPerSecond, 0)} GFLOP/s, ` +

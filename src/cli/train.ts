@@ -5,7 +5,7 @@ import { networkText } from '../models/options.js';
 import { freezeChoices } from '../train/fine-tuning.js';
 import { train, type StartEvent, type TrainOptions } from '../train/trainer.js';
 import * as options from './options.js';
-import { durationText, flopsText, Output, whole } from './output.js';
+import { durationText, flopsText, Output, precisionText, whole } from './output.js';
 import { trainingReporter } from './training-reporter.js';
 
 export const trainCommand = () =>
@@ -57,6 +57,7 @@ export const trainCommand = () =>
         'compute a step in n parts, for less memory; batch-norms see a part at a time; default 1',
       ),
     )
+    .addOption(options.precisionOption())
     .addOption(options.wholeOption('--seed <n>', 'of weights, order and split; default 0', 0))
     .addOption(options.deviceOption())
     .addOption(options.threadsOption())
@@ -133,7 +134,7 @@ export function startText(event: StartEvent): string {
   });
   const all = event.trainedParameters === event.parameters;
   const trained = all ? '' : `, ${whole(event.trainedParameters)} of them trained`;
-  const { accumulate } = event.config;
+  const { accumulate, precision } = event.config;
   const parts = accumulate > 1 ? ` in ${accumulate} parts` : '';
   return [
     `model    ${networkText(event.config)}, ${whole(event.parameters)} parameters${trained}`,
@@ -141,7 +142,7 @@ export function startText(event: StartEvent): string {
     `step     ${flopsText(event.flopsPerStep)}, batch ${event.batchSize}${parts}, ` +
       `${event.stepsPerEpoch} steps an epoch, ${event.epochs} epochs`,
     `memory   ${bytesText(event.peakMemoryBytes)} at most, ${bytesText(event.arenaBytes)} of it tensors`,
-    `device   ${event.deviceDescription}`,
+    `device   ${event.deviceDescription}${precisionText(precision)}`,
     `time     about ${durationText(event.estimatedSeconds)}`,
     `run      ${event.run}`,
     ...(event.resumedAtStep > 0 ? [`resumed  after step ${event.resumedAtStep}`] : []),

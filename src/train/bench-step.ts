@@ -4,6 +4,7 @@ import { PlusxError } from '../errors.js';
 import { imagenet } from '../data/transforms.js';
 import { networkOptionsOf, type NetworkOptions } from '../models/options.js';
 import { createModel, optionsOfModel } from '../models/registry.js';
+import type { Precision } from '../plan/precision.js';
 import { Random } from '../random/philox.js';
 import { sgd } from './optimizers.js';
 import { withProcess } from './memory-check.js';
@@ -20,6 +21,8 @@ export interface BenchStepOptions extends NetworkOptions {
   readonly batchSize?: number | undefined;
   /** Evaluate the images rather than train on them. Default false. */
   readonly inference?: boolean | undefined;
+  /** Of a training step, as in `SessionOptions`; an evaluation is always in `fp32`, the default. */
+  readonly precision?: Precision | undefined;
   readonly device?: DeviceChoice | undefined;
   readonly threads?: number | undefined;
   /** Of the native engine. Default: the best one that the processor has. */
@@ -38,6 +41,7 @@ export interface StepTiming extends NetworkOptions {
   readonly model: string;
   readonly imageSize: number;
   readonly batchSize: number;
+  readonly precision: Precision;
   readonly secondsPerStep: { readonly median: number; readonly min: number; readonly max: number };
   /** By the median. */
   readonly imagesPerSecond: number;
@@ -57,7 +61,7 @@ export interface StepTiming extends NetworkOptions {
 
 /** Times training steps (SGD, cross-entropy, two classes), or evaluations, after warm-up. */
 export async function benchStep(options: BenchStepOptions = {}): Promise<StepTiming> {
-  const { model = 'resnet18', imageSize = 64, batchSize = 8 } = options;
+  const { model = 'resnet18', imageSize = 64, batchSize = 8, precision = 'fp32' } = options;
   const { steps = 10, warmup = 3, inference = false, onProgress } = options;
   expectSteps(steps);
   const { backend, session, forecast, batch } = await openBench(options);
@@ -82,6 +86,7 @@ export async function benchStep(options: BenchStepOptions = {}): Promise<StepTim
     ...benchedNetwork(options),
     imageSize,
     batchSize,
+    precision,
     secondsPerStep: { median: middle, min: Math.min(...seconds), max: Math.max(...seconds) },
     imagesPerSecond: batchSize / middle,
     flopsPerSecond: flops / middle,
@@ -101,9 +106,21 @@ export function expectSteps(steps: number): void {
   throw new PlusxError('option', `steps must be a whole number of at least 1, got ${steps}`);
 }
 
+/** Throws where an evaluation is to be measured in a precision that it does not have. */
+function expectTraining({ inference = false, precision = 'fp32' }: BenchStepOptions): void {
+  if (!inference || precision === 'fp32') return;
+  throw new PlusxError(
+    'option',
+    `the precision ${precision} is of training, an evaluation is always in fp32; ` +
+      'measure a training step in it, or leave it out',
+    { precision },
+  );
+}
+
 /** An engine and a session on it, as the options want them, with images made up. */
 export async function openBench(options: BenchStepOptions) {
-  const { model = 'resnet18', imageSize = 64, batchSize = 8 } = options;
+  const { model = 'resnet18', imageSize = 64, batchSize = 8, precision = 'fp32' } = options;
+  expectTraining(options);
   const network = createModel(model, { classes: 2, ...benchedNetwork(options) });
   const backend = await openBackend({
     ...(options.device === undefined ? {} : { device: options.device }),
@@ -117,6 +134,7 @@ export async function openBench(options: BenchStepOptions) {
     normalization: imagenet,
     optimizer: sgd({ lr: 0.01 }),
     seed: 0,
+    precision,
   };
   // Weights are drawn one by one, and no checkpoint is written.
   const forecast = withProcess(Session.forecast(network, backend, sessionOptions), 0);

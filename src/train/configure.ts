@@ -9,6 +9,7 @@ import { ownImageSize } from '../data/open.js';
 import { PlusxError } from '../errors.js';
 import { networkOptionSchemas, type NetworkOption } from '../models/options.js';
 import { expectNetworkOptions, modelDefaults, modelNames } from '../models/registry.js';
+import { precisions } from '../plan/precision.js';
 import { freezeChoices } from './fine-tuning.js';
 import { adamW, sgd, type Optimizer } from './optimizers.js';
 import type { TrainConfig, TrainOptions } from './train-options.js';
@@ -35,6 +36,8 @@ export const trainConfigSchema = z.object({
   headLr: z.number().nullable().default(null),
   freezeStatistics: z.boolean().default(false),
   accumulate: z.int().default(1),
+  // Runs from before there was a choice computed in float32, and go on so.
+  precision: z.enum(precisions).default('fp32'),
   seed: z.int(),
   device: z.enum(['auto', 'native', 'wasm', 'reference']),
   threads: z.int().nullable(),
@@ -94,6 +97,7 @@ export function configure(options: TrainOptions): TrainConfig {
     headLr: null,
     freezeStatistics: false,
     accumulate: 1,
+    precision: 'fp32',
     seed: 0,
     device: 'auto',
     threads: null,
@@ -215,6 +219,7 @@ const rules: Readonly<Record<Exclude<ConfigKey, NetworkOption>, Rule>> = {
   headLr: orNull(aboveZero(Infinity)),
   freezeStatistics: flag,
   accumulate: whole(1),
+  precision: oneOf(precisions),
   seed: whole(0),
   device: oneOf(deviceChoices),
   threads: orNull(whole(1)),

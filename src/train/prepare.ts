@@ -56,7 +56,8 @@ export async function prepareRun(options: TrainOptions, events: TrainEvents): Pr
     const optimizer = optimizerOf(config);
     const sessionOptions = {
       ...{ imageSize, batchSize, normalization, optimizer, seed },
-      ...{ accumulate: config.accumulate, ...fineTuningOptions(model, config) },
+      ...{ accumulate: config.accumulate, precision: config.precision },
+      ...fineTuningOptions(model, config),
     };
     const forecast = forecastWithin(model, backend, sessionOptions, warn);
     const session = await Session.create(model, backend, sessionOptions);

@@ -2,6 +2,7 @@
 import type { Peaks } from '../backend/backend.js';
 import type { NetworkOptions } from '../models/options.js';
 import type { Plan } from '../plan/plan.js';
+import type { Precision } from '../plan/precision.js';
 import { benchedNetwork, expectSteps, openBench } from './bench-step.js';
 import type { BenchStepOptions } from './bench-step.js';
 import { groupSteps, profiledSteps, together } from './profile.js';
@@ -13,6 +14,7 @@ export interface StepProfile extends NetworkOptions {
   readonly model: string;
   readonly imageSize: number;
   readonly batchSize: number;
+  readonly precision: Precision;
   readonly device: string;
   readonly instructionSet: string;
   readonly threads: number;
@@ -36,7 +38,7 @@ export interface StepProfile extends NetworkOptions {
  * `no-profile` where the engine does not time its steps.
  */
 export async function profileStep(options: BenchStepOptions = {}): Promise<StepProfile> {
-  const { model = 'resnet18', imageSize = 64, batchSize = 8 } = options;
+  const { model = 'resnet18', imageSize = 64, batchSize = 8, precision = 'fp32' } = options;
   const { steps: runs = 10, warmup = 3, inference = false, onProgress } = options;
   expectSteps(runs);
   const { backend, session, batch } = await openBench(options);
@@ -63,6 +65,7 @@ export async function profileStep(options: BenchStepOptions = {}): Promise<StepP
     ...benchedNetwork(options),
     imageSize,
     batchSize,
+    precision,
     device: backend.name,
     instructionSet: backend.instructionSet,
     threads: backend.threads,

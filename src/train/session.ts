@@ -2,6 +2,7 @@
  * A model at work on one backend: training steps and evaluation in one arena, weights and
  * optimizer state inside it. Users never free memory; `dispose` only does it sooner.
  */
+import { closest } from 'fastest-levenshtein';
 import { PlusxError } from '../errors.js';
 import type { Backend, Executable, TensorData } from '../backend/backend.js';
 import type { Compose } from '../data/transforms.js';
@@ -334,7 +335,8 @@ function completed(given: SessionOptions): StepOptions {
   if (!precisions.includes(precision)) {
     throw new PlusxError(
       'option',
-      `precision must be one of ${precisions.join(', ')}, got "${String(precision)}"`,
+      `precision must be one of ${precisions.join(', ')}, got "${String(precision)}"; ` +
+        `did you mean "${closest(String(precision), [...precisions])}"?`,
     );
   }
   if (accumulate <= batchSize) return options;
