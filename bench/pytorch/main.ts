@@ -10,10 +10,10 @@ import os from 'node:os';
 import path from 'node:path';
 import { cacheFolder } from 'plusx';
 import { Data } from './data.js';
-import { measureRow, type RowResult, type Skipped } from './measure.js';
+import { measureRow, type RowResult } from './measure.js';
 import { Onnxruntime, onnxruntimeVersion } from './onnxruntime.js';
 import { parseOptions, reportError, type BenchOptions } from './options.js';
-import { lacksPrecision, plusxFolder, plusxPackage } from './plusx-package.js';
+import { plusxFolder, plusxPackage } from './plusx-package.js';
 import { findPython } from './python.js';
 import { jsonLine, markdown, type Machine } from './report.js';
 import { workload } from './rows.js';
@@ -35,10 +35,10 @@ async function bench(options: BenchOptions): Promise<void> {
   const data = new Data(temporaryFolder());
   const onnxruntime = new Onnxruntime(cache, python, scripts, log);
   const tools = { python, scripts, cache, threads, data, onnxruntime };
-  const { results, skipped } = await measureAll(options, tools);
+  const results = await measureAll(options, tools);
   const machine = machineOf(results, threads);
   if (options.json) console.log(JSON.stringify({ type: 'machine', ...machine }));
-  else console.log(markdown(machine, results, skipped));
+  else console.log(markdown(machine, results));
 }
 
 /** Gone when this process ends, by Ctrl-C too. */
@@ -51,17 +51,9 @@ function temporaryFolder(): string {
 }
 
 /** Rows that are the same work told by another figure are measured once. */
-async function measureAll(options: BenchOptions, tools: Tools) {
+async function measureAll(options: BenchOptions, tools: Tools): Promise<RowResult[]> {
   const results: RowResult[] = [];
-  const skipped: Skipped[] = [];
   for (const row of options.rows) {
-    const reason = await lacksPrecision(row.precision);
-    if (reason) {
-      log(`${row.name} is left out: ${reason}`);
-      skipped.push({ row, reason });
-      if (options.json) console.log(JSON.stringify({ type: 'skipped', row: row.name, reason }));
-      continue;
-    }
     const same = results.find((each) => workload(each.row) === workload(row));
     const result =
       row.figure === 'memory' && same
@@ -70,7 +62,7 @@ async function measureAll(options: BenchOptions, tools: Tools) {
     results.push(result);
     if (options.json) console.log(jsonLine(result));
   }
-  return { results, skipped };
+  return results;
 }
 
 function machineOf(results: readonly RowResult[], threads: number): Machine {

@@ -30,12 +30,6 @@ export interface RowResult {
   readonly agreement: Agreement;
 }
 
-/** A row that cannot be run at all. */
-export interface Skipped {
-  readonly row: Row;
-  readonly reason: string;
-}
-
 interface Running {
   readonly side: Side;
   readonly peer: Peer;

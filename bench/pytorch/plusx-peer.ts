@@ -7,20 +7,19 @@ import { serve, type Worker } from './serve.js';
 await serve(start);
 
 async function start(job: Job): Promise<Worker> {
-  const { device = 'native', instructionSet, threads, stem, classes, imageSize, batchSize } = job;
+  const { device = 'native', instructionSet, threads, precision } = job;
+  const { stem, classes, imageSize, batchSize } = job;
   const backend = await openBackend({
     device,
     threads,
     ...(instructionSet ? { instructionSet } : {}),
   });
-  // Only asked for where the command line offers it: see plusx-package.ts.
-  const precision: object = job.precision === 'fp32' ? {} : { precision: job.precision };
   const session = await Session.create(createModel('resnet18', { classes, stem }), backend, {
     imageSize,
     batchSize,
     normalization: imagenet,
     optimizer: sgd({ lr: job.lr }),
-    ...precision,
+    precision,
   });
   await session.importState(await loadWeights(job.weights));
   const bytes = new Uint8Array(await readFile(job.images));

@@ -1,5 +1,5 @@
 /** The table for people, the JSON lines for programs. Ratios only: nothing is judged here. */
-import type { Measured, RowResult, Skipped } from './measure.js';
+import type { Measured, RowResult } from './measure.js';
 import type { Row } from './rows.js';
 import { fastest, pairRatios, summarize, type Summary } from './statistics.js';
 
@@ -68,11 +68,7 @@ export function jsonLine(result: RowResult): string {
   });
 }
 
-export function markdown(
-  machine: Machine,
-  results: readonly RowResult[],
-  skipped: readonly Skipped[],
-): string {
+export function markdown(machine: Machine, results: readonly RowResult[]): string {
   const { cpu, system, node, plusx, pytorch, onnxruntime, threads, date } = machine;
   const table = results.flatMap((result) =>
     comparisons(result).map((each) => tableRow(result.row, each)),
@@ -89,7 +85,6 @@ export function markdown(
     ...table,
     '',
     ...results.flatMap(notes),
-    ...skipped.map(({ row, reason }) => `- ${row.name}: left out: ${reason}`),
   ].join('\n');
 }
 

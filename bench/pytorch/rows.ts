@@ -1,5 +1,5 @@
 /** What is measured: the rows of the table, and the sides that run each of them. */
-import type { InstructionSet, Stem } from 'plusx';
+import type { InstructionSet, Precision, Stem } from 'plusx';
 
 export interface Row {
   /** As `--rows` has it. */
@@ -14,7 +14,7 @@ export interface Row {
   readonly classes: number;
   readonly imageSize: number;
   readonly batchSize: number;
-  readonly precision: 'fp32' | 'bf16';
+  readonly precision: Precision;
   /** Both sides are held to it. Default: the best that the processor has. */
   readonly instructionSet?: InstructionSet;
   /** Turns of each side unless `--rounds` says otherwise. */

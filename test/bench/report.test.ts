@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import type { Measured, RowResult } from '../../bench/pytorch/measure.js';
-import { offersPrecision } from '../../bench/pytorch/plusx-package.js';
 import { comparisons, jsonLine, markdown } from '../../bench/pytorch/report.js';
 import { rows, sides } from '../../bench/pytorch/rows.js';
 import { compare, Disagreement } from '../../bench/pytorch/verify.js';
@@ -87,7 +86,7 @@ test('memory is compared by bytes, and the least of PyTorch is its best', () => 
   );
   const [only] = comparisons(memory);
   assert.deepEqual([only?.against.side.name, only?.ratio.median], ['eager', 0.5]);
-  const text = markdown(machine, [memory], []);
+  const text = markdown(machine, [memory]);
   assert.match(text, /before the first step: native 0\.50 GB; eager 0\.50 GB/);
   assert.match(text, /2\.00 GB \| PyTorch eager \| 4\.00 GB \| 0\.50 \| 1/);
 });
@@ -99,18 +98,12 @@ test('the table has figures with their spread, the notes have every variant and 
     measured('native', [0.9, 1.1, 1]),
     measured('eager', [2, 2, 2]),
   );
-  const bf16 = rows.find(({ precision }) => precision === 'bf16')!;
-  const text = markdown(
-    machine,
-    [{ ...row, leftOut: [{ side: compile, reason: 'no compiler' }] }],
-    [{ row: bf16, reason: 'this plusx has no --precision bf16' }],
-  );
+  const text = markdown(machine, [{ ...row, leftOut: [{ side: compile, reason: 'no compiler' }] }]);
   assert.match(text, /^A processor, Linux x64, 2 threads each, 2026-01-31: plusx 0\.1\.0 on Node/);
   assert.match(text, /\| native \(avx2\) \| 1\.00 s \(0\.90 to 1\.10\) \| PyTorch eager \|/);
   assert.match(text, /\| 0\.50 \(0\.45 to 0\.55\) \| 3 \|/);
   assert.match(text, /- train-article-64: PyTorch .*: eager 2\.00 s .*agree within 3e-8/);
   assert.match(text, /- train-article-64: without PyTorch torch\.compile: no compiler/);
-  assert.match(text, /- bf16-article-224: left out: this plusx has no --precision bf16/);
 });
 
 test('a JSON line has every turn', () => {
@@ -118,16 +111,4 @@ test('a JSON line has every turn', () => {
   const parsed = JSON.parse(line) as { sides: { turns: number[] }[]; comparisons: object[] };
   assert.deepEqual(parsed.sides[0]?.turns, [1, 2]);
   assert.equal(parsed.comparisons.length, 1);
-});
-
-test('a precision is looked for in the lines of its own option', () => {
-  const help = (description: string) =>
-    `  --steps <n>         of bf16 or not\n  --precision <name>  ${description}\n  --json   bf16\n`;
-  assert.equal(offersPrecision(help('of the arithmetic (fp32, bf16)'), 'bf16'), true);
-  assert.equal(
-    offersPrecision(help('of the arithmetic\n                      (bf16)'), 'bf16'),
-    true,
-  );
-  assert.equal(offersPrecision(help('of the arithmetic (fp32)'), 'bf16'), false);
-  assert.equal(offersPrecision('  --steps <n>  of bf16\n', 'bf16'), false);
 });
