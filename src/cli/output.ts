@@ -51,7 +51,8 @@ export const percent = (share: number) => `${(100 * share).toFixed(2)} %`;
 export const whole = (value: number) => Math.round(value).toLocaleString('en-US');
 
 /** Follows the engine that computes in it; that it is fp32 goes without saying. */
-export const precisionText = (precision: Precision) => (precision === 'fp32' ? '' : `, ${precision}`);
+export const precisionText = (precision: Precision) =>
+  precision === 'fp32' ? '' : `, ${precision}`;
 
 /** Operations as people say them: `1.31 TFLOP`. */
 export function flopsText(flops: number): string {

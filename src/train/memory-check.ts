@@ -1,4 +1,4 @@
-/** Whether a run fits into memory, said before it begins, with the number of micro-batches that would. */
+/** Whether a run fits into memory, said before it begins, with the options with which it would. */
 import type { Backend } from '../backend/backend.js';
 import { freeMemory } from '../backend/memory.js';
 import { bytesText, PlusxError } from '../errors.js';
@@ -14,8 +14,9 @@ const workingBytes = 128e6;
 
 /**
  * What a step of the run will cost. Throws `out-of-memory` where the engine cannot have so much
- * memory, warns where more is still to come than is free; both name an `accumulate` with which it
- * is not. To be asked once the images are decoded, as what is kept of them counts.
+ * memory, warns where more is still to come than is free; both name an `accumulate`, and the
+ * precision, with which it is not. To be asked once the images are decoded, as what is kept of them
+ * counts.
  */
 export function forecastWithin(
   model: Module,
@@ -24,7 +25,8 @@ export function forecastWithin(
   warn: (event: WarningEvent) => void,
   freeBytes = freeMemory(),
 ): ProcessForecast {
-  const forecast = Session.forecast(model, backend, options);
+  const forecastOf = (changed: SessionOptions) => Session.forecast(model, backend, changed);
+  const forecast = forecastOf(options);
   const { memoryLimitBytes: limit, description } = backend;
   const inArena = ({ arenaBytes }: Forecast) => arenaBytes;
   const needed = inArena(forecast);
@@ -32,7 +34,7 @@ export function forecastWithin(
     throw new PlusxError(
       'out-of-memory',
       `this run needs ${bytesText(needed)} of memory, ${description} can have ${bytesText(limit)}; ` +
-        accumulateWithin(model, backend, options, inArena, limit),
+        waysWithin((changed) => inArena(forecastOf(changed)), options, limit),
       { needed, limit },
     );
   }
@@ -42,7 +44,7 @@ export function forecastWithin(
       code: 'memory',
       message:
         `the run needs ${bytesText(toCome)} of memory, ${bytesText(freeBytes)} are free; ` +
-        accumulateWithin(model, backend, options, stillToCome, freeBytes),
+        waysWithin((changed) => stillToCome(forecastOf(changed)), options, freeBytes),
     });
   }
   return withProcess(forecast);
@@ -58,19 +60,35 @@ function stillToCome({ arenaBytes, stateBytes }: Forecast, copies = trainingCopi
   return arenaBytes + copies * stateBytes + workingBytes;
 }
 
-/** Doubles the micro-batches until a step fits; there are as many as images at most. */
-function accumulateWithin(
-  model: Module,
-  backend: Backend,
+/**
+ * What a run that does not fit can do: as few micro-batches as fit, maps in bfloat16 where they are
+ * not, or both where neither is enough.
+ */
+function waysWithin(
+  bytesOf: (options: SessionOptions) => number,
   options: SessionOptions,
-  needed: (forecast: Forecast) => number,
   limit: number,
 ): string {
-  const { batchSize, accumulate: given = 1 } = options;
-  for (let tried = given; tried < batchSize;) {
-    tried = Math.min(2 * tried, batchSize);
-    const bytes = needed(Session.forecast(model, backend, { ...options, accumulate: tried }));
-    if (bytes <= limit) return `with --accumulate ${tried} it needs ${bytesText(bytes)}`;
+  const { batchSize, accumulate = 1, precision = 'fp32' } = options;
+  const halved = { ...options, precision: 'bf16' } as const;
+  const fitting = (changed: SessionOptions, flags: string): string[] => {
+    const bytes = bytesOf(changed);
+    return bytes <= limit ? [`with ${flags} it needs ${bytesText(bytes)}`] : [];
+  };
+  // Doubled until a step fits; there are as many as images at most.
+  const inParts = (kept: SessionOptions, others = ''): string[] => {
+    for (let parts = accumulate; parts < batchSize;) {
+      parts = Math.min(2 * parts, batchSize);
+      const way = fitting({ ...kept, accumulate: parts }, `--accumulate ${parts}${others}`);
+      if (way.length > 0) return way;
+    }
+    return [];
+  };
+  const ways = inParts(options);
+  if (precision === 'fp32') {
+    ways.push(...fitting(halved, '--precision bf16'));
+    if (ways.length === 0) ways.push(...inParts(halved, ' --precision bf16'));
   }
+  if (ways.length > 0) return ways.join(', ');
   return 'use smaller images or a smaller model, for even image by image it needs more';
 }
