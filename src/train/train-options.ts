@@ -64,8 +64,8 @@ export interface TrainOptions extends NetworkOptions {
    */
   readonly accumulate?: number | undefined;
   /**
-   * `bf16` stores what lies between the layers, and its gradients, as bfloat16 while training: half the
-   * memory, and less time where the processor has bf16 dot products. Weights, sums, checkpoints and
+   * `bf16` stores what lies between the layers, and its gradients, as bfloat16 while training: about half
+   * the memory, and less time where the processor has bf16 dot products. Weights, sums, checkpoints and
    * evaluation stay float32. Default `fp32`.
    */
   readonly precision?: Precision | undefined;

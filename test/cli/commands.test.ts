@@ -50,6 +50,23 @@ describe('train, eval and predict', () => {
     }
   });
 
+  test('train --precision bf16 says so beside the device, and goes on in no other', async () => {
+    const small = '--model resnet20 --image-size 8 --batch-size 4 --epochs 1'.split(' ');
+    const mixed = ['--precision', 'bf16', '--device', 'reference', '--out', 'mixed'];
+    const { code, stderr, records } = await runCli(
+      ['train', 'data', ...small, ...mixed, '--json'],
+      { cwd },
+    );
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /^device +reference \(TypeScript, 1 thread\), bf16$/m);
+    assert.equal((records()[0]!['config'] as { precision: string }).precision, 'bf16');
+
+    const other = ['train', '--resume', 'mixed', '--precision', 'fp32', '--epochs', '2'];
+    const resumed = await runCli(other, { cwd });
+    assert.match(resumed.stderr, /precision is "fp32" now, the run was started with "bf16"/);
+    assert.equal(resumed.code, 2);
+  });
+
   test('eval --json agrees with the best epoch of the run', async () => {
     const args = ['eval', 'run/best.safetensors', 'data', '--json'];
     const { code, stderr, records } = await runCli(args, { cwd });
@@ -197,6 +214,7 @@ describe('the other commands', () => {
     assert.equal(typeof timing!['device'], 'string');
     assert.ok(Number(timing!['imagesPerSecond']) > 0);
     const { peakMemoryBytes, plannedMemoryBytes } = timing!;
+    assert.equal(timing!['precision'], 'fp32');
     assert.ok(Number(peakMemoryBytes) > 0 && Number(peakMemoryBytes) <= Number(plannedMemoryBytes));
   });
 
@@ -229,6 +247,24 @@ describe('the other commands', () => {
     assert.match(stdout, /\n\nkind +algorithm +steps +ms +time % +GFLOP\/s +GB\/s +roofline %\n/);
     assert.match(stdout, /\n\nstep +kind +algorithm +output +ms +.* limit +path\n +0 +\w/);
     assert.match(stdout, /\n +\d+ +conv2d.* 2×16×16×64 .* layer1\.0\.conv1\n/);
+  });
+
+  const mixed = 'bench step --precision bf16 --device reference --model resnet20 --image-size 8';
+
+  test('bench step --precision bf16 says so, for people and for programs', async () => {
+    for (const option of ['', ' --profile']) {
+      const line = `${mixed} --batch-size 2 --steps 1 --warmup 0 --json${option}`;
+      const { code, stderr, records } = await runCli(line.split(' '));
+      assert.equal(code, 0, stderr);
+      assert.equal(records().at(-1)!['precision'], 'bf16');
+      assert.match(stderr, /^resnet20, 8 px, batch 2, reference typescript, 1 threads, bf16:$/m);
+    }
+  });
+
+  test('bench step --precision bf16 --plan has maps of bf16 and weights of f32', async () => {
+    const { code, stdout, stderr } = await runCli([...mixed.split(' '), '--plan']);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /\n\d+ conv2d x=bf16\[.* weight=f32\[.* y=bf16\[.* {2}\/\/ conv1\n/);
   });
 
   test('bench step --inference profiles what an evaluation does in every run', async () => {

@@ -40,9 +40,16 @@ describe('help', () => {
     const { stdout } = await runCli(['train', '--help']);
     const options =
       'model stem variant shortcut zero-init-residual squeeze-excitation dropout image-size epochs batch-size lr momentum weight-decay optimizer schedule ' +
-      'warmup-epochs seed device threads instruction-set out resume checkpoint-every val-split skip-bad exif json';
+      'warmup-epochs seed precision device threads instruction-set out resume checkpoint-every val-split skip-bad exif json';
     for (const name of options.split(' ')) assert.match(stdout, new RegExp(`\n  --${name}\\b`));
   });
+
+  for (const command of ['train', 'bench step']) {
+    test(`${command} --help has both precisions and the default`, async () => {
+      const { stdout } = await runCli([...command.split(' '), '--help']);
+      assert.match(stdout, /\n {2}--precision <name> [^-]*bf16[^-]*default fp32 +\(fp32, bf16\)/);
+    });
+  }
 
   test('--version is that of the package', async () => {
     const { code, stdout } = await runCli(['--version']);
@@ -90,6 +97,16 @@ describe('wrong usage ends with exit code 2 and says what is right', () => {
       'an unknown word',
       ['train', 'x', '--optimizer', 'sdg'],
       /--optimizer: expected one of sgd, adamw, got "sdg"; did you mean "sgd"/,
+    ],
+    [
+      'an unknown precision',
+      ['train', 'x', '--precision', 'bf61'],
+      /--precision: expected one of fp32, bf16, got "bf61"; did you mean "bf16"/,
+    ],
+    [
+      'a precision that an evaluation does not have',
+      ['bench', 'step', '--inference', '--precision', 'bf16'],
+      /the precision bf16 is of training, an evaluation is always in fp32; .* leave it out/,
     ],
     [
       'an unknown instruction set',

@@ -131,26 +131,56 @@ test('micro-batches need less memory for the same arithmetic, and the forecast s
   assert.ok(sixteen!.arenaBytes < four!.arenaBytes / 3);
 });
 
-test('what does not fit is refused or warned of, with the micro-batches that would', () => {
+/** The forecast of a step of 16 images on an engine with so much memory, of which so much is free. */
+function forecastOf(
+  memoryLimitBytes: number,
+  free = 1e9,
+  others: Partial<SessionOptions> = {},
+  warnings: WarningEvent[] = [],
+) {
+  return forecastWithin(
+    smallResNet(),
+    { ...reference, memoryLimitBytes },
+    { ...options(1), batchSize: 16, imageSize: 64, ...others },
+    (event) => warnings.push(event),
+    free,
+  );
+}
+
+test('what does not fit is refused or warned of, with the options that would', () => {
   const warnings: WarningEvent[] = [];
-  const within = (memoryLimitBytes: number, free: number) =>
-    forecastWithin(
-      smallResNet(),
-      { ...reference, memoryLimitBytes },
-      { ...options(1), batchSize: 16, imageSize: 64 },
-      (event) => warnings.push(event),
-      free,
-    );
+  const within = (limit: number, free: number) => forecastOf(limit, free, {}, warnings);
   const { arenaBytes } = within(1e9, 1e9);
   assert.equal(warnings.length, 0);
   assert.throws(() => within(arenaBytes / 3, 1e9), {
     code: 'out-of-memory',
-    message: /needs \d+ MB of memory, reference .* can have \d+ MB; with --accumulate 4 it/,
+    message:
+      /needs \d+ MB of memory, reference .* can have \d+ MB; with --accumulate 4 it needs \d+ MB$/,
   });
   assert.throws(() => within(1000, 1e9), { message: /smaller images or a smaller model/ });
   within(1e9, 128e6 + arenaBytes / 1.5);
   assert.equal(warnings[0]!.code, 'memory');
-  assert.match(warnings[0]!.message, /MB are free; with --accumulate 2 it needs \d+ MB/);
+  assert.match(
+    warnings[0]!.message,
+    /MB are free; with --accumulate 2 it needs \d+ MB, with --precision bf16 it needs \d+ MB$/,
+  );
+});
+
+test('bf16 is named where it is enough, alone or with the parts, and not yet chosen', () => {
+  const one = { batchSize: 1 };
+  const { arenaBytes: image } = forecastOf(1e9, 1e9, one);
+  assert.throws(() => forecastOf(image / 1.5, 1e9, one), {
+    message: /can have \d+ [kM]B; with --precision bf16 it needs \d+ [kM]B$/,
+  });
+  // Image by image it is too much in fp32.
+  assert.throws(() => forecastOf(image / 1.5), {
+    message: /can have \d+ [kM]B; with --accumulate 16 --precision bf16 it needs \d+ [kM]B$/,
+  });
+  const mixed = { precision: 'bf16' } as const;
+  const { arenaBytes } = forecastOf(1e9, 1e9, mixed);
+  assert.throws(() => forecastOf(arenaBytes / 1.5, 1e9, mixed), {
+    message: /can have \d+ MB; with --accumulate 2 it needs \d+ MB$/,
+  });
 });
 
 test('of the process come the arena and two copies of the state on top of what it holds', () => {

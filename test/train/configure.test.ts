@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import type { InstructionSet } from '../../src/backend/devices.js';
 import { PlusxError } from '../../src/errors.js';
+import type { Precision } from '../../src/plan/precision.js';
 import { configure, configureResumed, trainConfigSchema } from '../../src/train/configure.js';
 import type { TrainOptions } from '../../src/train/train-options.js';
 
@@ -38,6 +39,10 @@ const illegal: [TrainOptions, RegExp][] = [
     /instructionSet must be left out with the device "wasm".* got "avx2"/,
   ],
   [{ folder, accumulate: 9 }, /accumulate must be at most .*batchSize 8, got 9/],
+  [
+    { folder, precision: 'bf61' as Precision },
+    /precision must be one of fp32, bf16, got "bf61"; did you mean "bf16"\?/,
+  ],
   [{ folder, headLr: 0 }, /headLr must be a finite number above 0, got 0/],
   [{ folder, weights: '' }, /weights must be the path of a file, got ""/],
   [{ folder, epochs: 3, warmupEpochs: 4 }, /warmupEpochs .* number of epochs, 3, got 4/],
@@ -105,6 +110,25 @@ test('a configuration from before there were instruction sets goes on with the b
     Object.entries(configure({ folder })).filter(([key]) => key !== 'instructionSet'),
   );
   assert.equal(trainConfigSchema.parse(older).instructionSet, null);
+});
+
+test('a run keeps its precision: another would change its steps', () => {
+  assert.equal(configure({ folder }).precision, 'fp32');
+  const stored = configure({ folder, precision: 'bf16' });
+  assert.equal(configureResumed(stored, {}).precision, 'bf16');
+  assert.equal(configureResumed(stored, { precision: 'bf16' }).precision, 'bf16');
+  assert.throws(() => configureResumed(stored, { precision: 'fp32' }), {
+    code: 'resume-option',
+    message: /precision is "fp32" now, the run was started with "bf16"; leave it out/,
+  });
+});
+
+test('a configuration from before there was a precision goes on in fp32', () => {
+  const { precision, ...older } = configure({ folder });
+  assert.equal(trainConfigSchema.parse(older).precision, precision);
+  assert.throws(() => configureResumed(trainConfigSchema.parse(older), { precision: 'bf16' }), {
+    message: /precision is "bf16" now, the run was started with "fp32"/,
+  });
 });
 
 test('a configuration from before there was fine-tuning trains everything, in one part', () => {

@@ -3,7 +3,7 @@ import test from 'node:test';
 import type { Backend } from '../../src/backend/backend.js';
 import { openReference } from '../../src/backend/reference/index.js';
 import { GraphBuilder } from '../../src/graph/builder.js';
-import { profileStep, Session, sgd } from '../../src/index.js';
+import { benchStep, planStep, profileStep, Session, sgd } from '../../src/index.js';
 import { emitInto } from '../../src/ops/emit.js';
 import { compilePlan } from '../../src/plan/compile.js';
 import { groupSteps, profiledSteps, together } from '../../src/train/profile.js';
@@ -115,4 +115,15 @@ test('profileStep has the figures of its network, and refuses to time nothing', 
   await assert.rejects(profileStep({ steps: 0 }), {
     message: 'steps must be a whole number of at least 1, got 0',
   });
+});
+
+test('an evaluation is measured in no precision but its own', async () => {
+  for (const measure of [benchStep, profileStep, planStep]) {
+    await assert.rejects(measure({ inference: true, precision: 'bf16' }), {
+      code: 'option',
+      message:
+        'the precision bf16 is of training, an evaluation is always in fp32; ' +
+        'measure a training step in it, or leave it out',
+    });
+  }
 });
