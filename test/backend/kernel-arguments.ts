@@ -39,6 +39,6 @@ export function kernelArguments(kernel: string): KernelArgument[] {
     const [, name = 'count', reader, callee] = match;
     if (callee) return kernelArguments(callee);
     const type = reader === 'integer' || reader === 'number' ? reader : 'slot';
-    return [{ name, type } as KernelArgument];
+    return [{ name, type }];
   });
 }
