@@ -16,7 +16,7 @@ import { drawImages } from './drawn-images.js';
 import { noiseBatch, smallResNet, smallSessionOptions } from './small-resnet.js';
 
 /** The engines that train in it. */
-const withBfloat16: readonly DeviceName[] = ['reference'];
+const withBfloat16: readonly DeviceName[] = ['reference', 'native', 'wasm'];
 
 const engines = (await allEngines(2)).filter(({ title }) =>
   withBfloat16.some((name) => title.startsWith(name)),

@@ -82,17 +82,15 @@ PLUSX_INLINE void layDown(const TileStep<float>& step, int64_t positionStride, f
 template <typename Tiling, typename Transform>
 PLUSX_INLINE void layDown(const TileStep<BFloat>& step, int64_t positionStride, BFloat* to,
                           const Transform& transform) {
-  Vector first[kPositions<Tiling>];
-  transform(step.tiles[0], PLUSX_LAMBDA(int position, Vector value) { first[position] = value; });
-  if (step.count == 1) {
-    for (int position = 0; position < kPositions<Tiling>; ++position) {
-      storePairs(to + position * positionStride, first[position], Vector{});
-    }
-    return;
+  Vector values[2][kPositions<Tiling>];
+  for (int i = 0; i < step.count; ++i) {
+    transform(step.tiles[i],
+              PLUSX_LAMBDA(int position, Vector value) { values[i][position] = value; });
   }
-  transform(step.tiles[1], PLUSX_LAMBDA(int position, Vector value) {
-    storePairs(to + position * positionStride, first[position], value);
-  });
+  for (int position = 0; position < kPositions<Tiling>; ++position) {
+    storePairs(to + position * positionStride, values[0][position],
+               step.count == 1 ? Vector{} : values[1][position]);
+  }
 }
 #endif
 

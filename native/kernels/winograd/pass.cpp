@@ -49,8 +49,10 @@ void transformInputs(const WinogradPass<Map>& pass, const TileGrid& grid, const 
         for (int p = 0; p < kPositions<Tiling>; ++p) store(chunk + p * block.inputStride, Vector{});
         continue;
       }
+      // Only what goes forward has one: the compiler is to know.
+      const Prologue prologue = Tiling::kForward ? pass.prologue : Prologue{};
       withTile<Tiling::kInput, Tiling::kAdvance, Map>(
-          {image, pass.inH, pass.inW, pass.inC, top, left, c}, pass.prologue,
+          {image, pass.inH, pass.inW, pass.inC, top, left, c}, prologue,
           PLUSX_LAMBDA(const auto& in) { transformInputTile<Tiling>(in, keep); });
     }
   }
@@ -101,13 +103,13 @@ void transformOutputs(const WinogradPass<Map>& pass, const TileGrid& grid, const
     if (t == 0) pivot = y[0];
     total += rows * columns;
     const int64_t row = static_cast<int64_t>(pass.outW) * pass.outC;
-    const auto keep = PLUSX_LAMBDA(int i, int j) {
+    const auto keep = PLUSX_LAMBDA(int i, int j, int32_t lanes) {
       Vector value = y[i * kTile + j];
       Map* pixel = to + i * row + static_cast<int64_t>(j) * pass.outC;
       if constexpr (Inference) {
         const Epilogue& epilogue = pass.epilogue;
         const float* residual = epilogue.residual ? epilogue.residual + (pixel - pass.out) : nullptr;
-        value = epilogueOf(value, epilogue.shift + k, residual, epilogue.relu, channels);
+        value = epilogueOf(value, epilogue.shift + k, residual, epilogue.relu, lanes);
       } else {
         const Vector deviation = value - pivot;
         sum += deviation;
@@ -116,17 +118,17 @@ void transformOutputs(const WinogradPass<Map>& pass, const TileGrid& grid, const
       if constexpr (kIsFloat<Map>) {
         if (streaming) return storeStreaming(pixel, value);
       }
-      storeLanes(pixel, value, channels);
+      storeLanes(pixel, value, lanes);
     };
-    if (rows == kTile && columns == kTile) {
+    if (rows == kTile && columns == kTile && channels == kWidth) {
 #pragma GCC unroll 8
       for (int i = 0; i < kTile; ++i) {
 #pragma GCC unroll 8
-        for (int j = 0; j < kTile; ++j) keep(i, j);
+        for (int j = 0; j < kTile; ++j) keep(i, j, kWidth);
       }
     } else {
       for (int i = 0; i < rows; ++i) {
-        for (int j = 0; j < columns; ++j) keep(i, j);
+        for (int j = 0; j < columns; ++j) keep(i, j, channels);
       }
     }
   }
@@ -219,8 +221,9 @@ void runWinograd(const WinogradPass<Map>& pass, Pool* pool) {
         if (k >= pass.outC) break;
         Deviations deviations;
         const float* from = products + half * kWidth;
-        if (kIsFloat<Map> && pass.epilogue.shift) {
-          transformOutputs<Tiling, kIsFloat<Map>>(pass, grid, block, from, k, deviations);
+        constexpr bool kInfers = kIsFloat<Map> && Tiling::kForward;
+        if (kInfers && pass.epilogue.shift) {
+          transformOutputs<Tiling, kInfers>(pass, grid, block, from, k, deviations);
         } else {
           transformOutputs<Tiling, false>(pass, grid, block, from, k, deviations);
         }

@@ -141,6 +141,7 @@ constexpr Products<Tiling> kOrder = {};
 
 // F(4,3), forward and backward: the last filter is the point ∞.
 struct Stride1 {
+  static constexpr bool kForward = true;
   static constexpr int kInput = 6;     // inputs that a tile reads
   static constexpr int kAdvance = 4;   // inputs from one tile to the next
   static constexpr int kProducts = 6;  // multiplications
@@ -190,6 +191,7 @@ struct Phases {
 
 // Stride 2, forward and the weight's gradient: inputs 0, 2, 4, 6, 8 meet taps 0 and 2.
 struct Stride2 : Phases {
+  static constexpr bool kForward = true;
   static constexpr int kInput = 9, kAdvance = 8, kProducts = 9, kOutput = 4;
 
   template <typename In, typename Out>
@@ -222,6 +224,7 @@ struct Stride2 : Phases {
 // Stride 2 backwards, padding 1: dx(2i) = g₁ dy(i), dx(2i + 1) = g₂ dy(i) + g₀ dy(i + 1); the taps
 // come in reverse.
 struct Stride2Backward : Phases {
+  static constexpr bool kForward = false;
   static constexpr int kInput = 5, kAdvance = 4, kProducts = 9, kOutput = 8;
 
   template <typename In, typename Out>

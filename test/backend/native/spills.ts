@@ -2,7 +2,8 @@
  * Whether a kernel's accumulators stay in registers: reads the assembly that the compiler writes.
  *
  * The loop that counts is the innermost one with the most vector multiply-adds, of all functions of
- * that name. A vector that goes to the stack or comes from it there costs more than it saves.
+ * that name, of two alike the worse one. A vector that goes to the stack or comes from it there costs
+ * more than it saves.
  */
 
 /** Functions whose tile is cut to fit the registers, each with the one that it may be inlined in. */
@@ -24,8 +25,8 @@ export interface HotLoop {
   readonly spills: readonly string[];
 }
 
-/** With FMA and without it, on x86-64 and arm64. */
-const multiplyAdd = /^(vfmadd\w+ps|fmla|mulps)\s/;
+/** With FMA, with dot products and with neither, on x86-64 and arm64. */
+const multiplyAdd = /^(vfmadd\w+ps|vdpbf16ps|fmla|mulps)\s/;
 const vectorRegister = /%[xyz]mm\d+|\b[qv]\d+\b/;
 const label = /^([.\w$]+):/;
 /** Jumps of x86-64 and arm64, and where to. */
@@ -52,7 +53,7 @@ function hottestOf(routines: readonly Routine[], name: string): HotLoop | undefi
     .filter(({ symbol }) => mangled.test(symbol))
     .flatMap(innermostLoops)
     .filter(({ multiplyAdds }) => multiplyAdds > 0)
-    .sort((a, b) => b.multiplyAdds - a.multiplyAdds)[0];
+    .sort((a, b) => b.multiplyAdds - a.multiplyAdds || b.spills.length - a.spills.length)[0];
 }
 
 function routinesOf(assembly: string): Routine[] {
