@@ -96,9 +96,8 @@ PLUSX_INLINE void layDown(const TileStep<BFloat>& step, int64_t positionStride, 
 
 template <typename Map>
 struct WeightTask {
-  const ConvShape& s;
-  const Map* x;
-  const Map* dy;
+  TileGrid grid;
+  TiledMap<Map> x, dy;
   Prologue prologue;
   Domain<Factor<Map>> xDomain, dyDomain;
 };
@@ -107,16 +106,13 @@ struct WeightTask {
 template <typename Tiling, typename Map>
 void transformTiles(const WeightTask<Map>& task, const TileStep<Factor<Map>>& step, int32_t t,
                     Factor<Map>* xTiles, Factor<Map>* dyTiles) {
-  const ConvShape& s = task.s;
   for (int32_t c = 0; c < task.xDomain.count; c += kWidth) {
     layDown<Tiling>(
         step, task.xDomain.positionStride, task.xDomain.placeOf(xTiles, t, c),
         PLUSX_LAMBDA(const TilePosition& tile, const auto& keep) {
-          const Map* image = task.x + static_cast<int64_t>(tile.n) * s.H * s.W * s.C;
-          const int32_t h = tile.row * Tiling::kAdvance - s.padding;
-          const int32_t w = tile.column * Tiling::kAdvance - s.padding;
-          withTile<Tiling::kInput, Tiling::kAdvance, Map>(
-              {image, s.H, s.W, s.C, h, w, task.xDomain.first + c}, task.prologue,
+          withTile<Tiling::kInput, Tiling::kAdvance>(
+              tileOf<Tiling::kAdvance>(task.x, task.grid, tile, task.xDomain.first + c),
+              task.prologue,
               PLUSX_LAMBDA(const auto& in) {
                 transformInputTile<Tiling>(in, PLUSX_LAMBDA(int i, int j, Vector value) {
                   keep(i * Tiling::kProducts + j, value);
@@ -128,10 +124,9 @@ void transformTiles(const WeightTask<Map>& task, const TileStep<Factor<Map>>& st
     layDown<Tiling>(
         step, task.dyDomain.positionStride, task.dyDomain.placeOf(dyTiles, t, k),
         PLUSX_LAMBDA(const TilePosition& tile, const auto& keep) {
-          const Map* image = task.dy + static_cast<int64_t>(tile.n) * s.OH * s.OW * s.K;
-          const int32_t h = tile.row * Tiling::kOutput, w = tile.column * Tiling::kOutput;
-          withTile<Tiling::kOutput, Tiling::kOutput, Map>(
-              {image, s.OH, s.OW, s.K, h, w, task.dyDomain.first + k}, {},
+          withTile<Tiling::kOutput, Tiling::kOutput>(
+              tileOf<Tiling::kOutput>(task.dy, task.grid, tile, task.dyDomain.first + k),
+              Prologue{},
               PLUSX_LAMBDA(const auto& in) {
                 transformGradientTile<Tiling>(in, PLUSX_LAMBDA(int i, int j, Vector value) {
                   keep(i * Tiling::kProducts + j, value);
@@ -184,9 +179,9 @@ void runWinogradWeight(const ConvShape& s, const Map* x, const Prologue& prologu
     const int32_t firstK = index / blocksC % blocksK * cut.blockK;
     const int32_t countC = s.C - firstC < cut.blockC ? s.C - firstC : cut.blockC;
     const int32_t countK = s.K - firstK < cut.blockK ? s.K - firstK : cut.blockK;
-    const WeightTask<Map> task = {s,
-                                  x,
-                                  dy,
+    const WeightTask<Map> task = {grid,
+                                  {x, s.H, s.W, s.C, s.padding},
+                                  {dy, s.OH, s.OW, s.K, 0},
                                   prologue,
                                   domainOf<Factor<Map>>(firstC, countC, kPanel, domainTiles),
                                   domainOf<Factor<Map>>(firstK, countK, kChunk, domainTiles)};

@@ -32,27 +32,27 @@ Block blockAt(const WinogradPass<Map>& pass, int32_t tiles, int32_t index) {
 template <typename Tiling, typename Map>
 void transformInputs(const WinogradPass<Map>& pass, const TileGrid& grid, const Block& block,
                      Factor<Map>* inputs) {
+  const TiledMap<Map> map = {pass.in, pass.inH, pass.inW, pass.inC, pass.padding};
+  // Only what goes forward has a prologue: the compiler is to know.
+  const Prologue prologue = Tiling::kForward ? pass.prologue : Prologue{};
   TilePosition tile = tileAt(grid, block.first);
   for (int32_t t = 0; t < block.count; ++t, advance(tile, grid)) {
-    const Map* image = pass.in + static_cast<int64_t>(tile.n) * pass.inH * pass.inW * pass.inC;
-    const int32_t top = tile.row * Tiling::kAdvance - pass.padding;
-    const int32_t left = tile.column * Tiling::kAdvance - pass.padding;
     Factor<Map>* to = inputs +
                       static_cast<int64_t>(t / kTilePixels) * block.chunks * kTilePixels * kChunk +
                       t % kTilePixels * kChunk;
     for (int32_t c = 0; c < block.chunks * kChunk; c += kWidth) {
       Factor<Map>* chunk = to + static_cast<int64_t>(c / kChunk) * kTilePixels * kChunk + c % kChunk;
       const auto keep = PLUSX_LAMBDA(int i, int j, Vector value) {
-        store(chunk + (i * Tiling::kProducts + j) * block.inputStride, value);
+        Factor<Map>* to = chunk + (i * Tiling::kProducts + j) * block.inputStride;
+        __builtin_prefetch(to + kChunk, 1, 2);
+        store(to, value);
       };
       if (c >= pass.inC) {
         for (int p = 0; p < kPositions<Tiling>; ++p) store(chunk + p * block.inputStride, Vector{});
         continue;
       }
-      // Only what goes forward has one: the compiler is to know.
-      const Prologue prologue = Tiling::kForward ? pass.prologue : Prologue{};
-      withTile<Tiling::kInput, Tiling::kAdvance, Map>(
-          {image, pass.inH, pass.inW, pass.inC, top, left, c}, prologue,
+      withTile<Tiling::kInput, Tiling::kAdvance>(
+          tileOf<Tiling::kAdvance>(map, grid, tile, c), prologue,
           PLUSX_LAMBDA(const auto& in) { transformInputTile<Tiling>(in, keep); });
     }
   }
@@ -70,69 +70,76 @@ struct Deviations {
 template <typename Map>
 bool streams(const WinogradPass<Map>& pass) {
   if (!kIsFloat<Map>) return false;
-  constexpr int64_t kCacheBytes = int64_t{32} << 20;
+  constexpr int64_t kCacheBytes = int64_t{24} << 20;
   const int64_t bytes = int64_t{sizeof(Map)} * pass.N * pass.outH * pass.outW * pass.outC;
   return pass.outC % kWidth == 0 && bytes > kCacheBytes;
 }
 
-// y = Aᵀ m A of every tile for one vector of output channels: stored with its statistics, or, where
-// Inference, behind the epilogue.
+// y = Aᵀ m A of every tile for a panel of output channels: stored with its statistics, or, where
+// Inference, behind the epilogue. Both vectors of a pixel are stored before the next one's: main memory
+// takes neighbours faster.
 template <typename Tiling, bool Inference, typename Map>
 void transformOutputs(const WinogradPass<Map>& pass, const TileGrid& grid, const Block& block,
-                      const float* products, int32_t k, Deviations& deviations) {
+                      const float* products, int32_t firstOutput, Deviations* deviations) {
   constexpr int kTile = Tiling::kOutput;
-  const int32_t channels = pass.outC - k < kWidth ? pass.outC - k : kWidth;
   const bool streaming = streams(pass);
+  const int64_t row = static_cast<int64_t>(pass.outW) * pass.outC;
   TilePosition tile = tileAt(grid, block.first);
-  Vector pivot = {}, sum = {}, squares = {};
-  int32_t total = 0;
   for (int32_t t = 0; t < block.count; ++t, advance(tile, grid)) {
-    Vector y[kTile * kTile];
-    const float* from = products + static_cast<int64_t>(t) * kPanel;
-    transformOutputTile<Tiling>(
-        PLUSX_LAMBDA(int i, int j) {
-          return load(from + (i * Tiling::kProducts + j) * block.productStride);
-        },
-        PLUSX_LAMBDA(int i, int j, Vector value) { y[i * kTile + j] = value; });
-
     const int32_t oh = tile.row * kTile, ow = tile.column * kTile;
     const int32_t rows = pass.outH - oh < kTile ? pass.outH - oh : kTile;
     const int32_t columns = pass.outW - ow < kTile ? pass.outW - ow : kTile;
-    Map* to = pass.out +
-              ((static_cast<int64_t>(tile.n) * pass.outH + oh) * pass.outW + ow) * pass.outC + k;
-    if (t == 0) pivot = y[0];
-    total += rows * columns;
-    const int64_t row = static_cast<int64_t>(pass.outW) * pass.outC;
-    const auto keep = PLUSX_LAMBDA(int i, int j, int32_t lanes) {
-      Vector value = y[i * kTile + j];
-      Map* pixel = to + i * row + static_cast<int64_t>(j) * pass.outC;
-      if constexpr (Inference) {
-        const Epilogue& epilogue = pass.epilogue;
-        const float* residual = epilogue.residual ? epilogue.residual + (pixel - pass.out) : nullptr;
-        value = epilogueOf(value, epilogue.shift + k, residual, epilogue.relu, lanes);
+    const int64_t pixels = (static_cast<int64_t>(tile.n) * pass.outH + oh) * pass.outW + ow;
+    for (int half = 0; half < 2; ++half) {
+      const int32_t k = firstOutput + half * kWidth;
+      if (k >= pass.outC) break;
+      const int32_t channels = pass.outC - k < kWidth ? pass.outC - k : kWidth;
+      const float* from = products + static_cast<int64_t>(t) * kPanel + half * kWidth;
+      Vector y[kTile * kTile];
+      transformOutputTile<Tiling>(
+          PLUSX_LAMBDA(int i, int j) {
+            return load(from + (i * Tiling::kProducts + j) * block.productStride);
+          },
+          PLUSX_LAMBDA(int i, int j, Vector value) { y[i * kTile + j] = value; });
+
+      Deviations& known = deviations[half];
+      if (t == 0) known = {y[0], Vector{}, Vector{}, 0};
+      known.count += rows * columns;
+      Vector sum = known.sum, squares = known.squares;
+      Map* to = pass.out + pixels * pass.outC + k;
+      const auto keep = PLUSX_LAMBDA(int i, int j, int32_t lanes) {
+        Vector value = y[i * kTile + j];
+        Map* pixel = to + i * row + static_cast<int64_t>(j) * pass.outC;
+        if constexpr (Inference) {
+          const Epilogue& epilogue = pass.epilogue;
+          const float* residual =
+              epilogue.residual ? epilogue.residual + (pixel - pass.out) : nullptr;
+          value = epilogueOf(value, epilogue.shift + k, residual, epilogue.relu, lanes);
+        } else {
+          const Vector deviation = value - known.pivot;
+          sum += deviation;
+          squares += deviation * deviation;
+        }
+        if constexpr (kIsFloat<Map>) {
+          if (streaming) return storeStreaming(pixel, value);
+        }
+        storeLanes(pixel, value, lanes);
+      };
+      if (rows == kTile && columns == kTile && channels == kWidth) {
+#pragma GCC unroll 8
+        for (int i = 0; i < kTile; ++i) {
+#pragma GCC unroll 8
+          for (int j = 0; j < kTile; ++j) keep(i, j, kWidth);
+        }
       } else {
-        const Vector deviation = value - pivot;
-        sum += deviation;
-        squares += deviation * deviation;
+        for (int i = 0; i < rows; ++i) {
+          for (int j = 0; j < columns; ++j) keep(i, j, channels);
+        }
       }
-      if constexpr (kIsFloat<Map>) {
-        if (streaming) return storeStreaming(pixel, value);
-      }
-      storeLanes(pixel, value, lanes);
-    };
-    if (rows == kTile && columns == kTile && channels == kWidth) {
-#pragma GCC unroll 8
-      for (int i = 0; i < kTile; ++i) {
-#pragma GCC unroll 8
-        for (int j = 0; j < kTile; ++j) keep(i, j, kWidth);
-      }
-    } else {
-      for (int i = 0; i < rows; ++i) {
-        for (int j = 0; j < columns; ++j) keep(i, j, channels);
-      }
+      known.sum = sum;
+      known.squares = squares;
     }
   }
-  deviations = {pivot, sum, squares, total};
 }
 
 template <typename Map>
@@ -216,18 +223,17 @@ void runWinograd(const WinogradPass<Map>& pass, Pool* pool) {
     const int32_t endPanel = firstPanel + perSplit < panels ? firstPanel + perSplit : panels;
     for (int32_t panel = firstPanel; panel < endPanel; ++panel) {
       multiplyPanel<Tiling, Map>(pass, block, panel, inputs, staged, products);
+      Deviations deviations[2];
+      constexpr bool kInfers = kIsFloat<Map> && Tiling::kForward;
+      if (kInfers && pass.epilogue.shift) {
+        transformOutputs<Tiling, kInfers>(pass, grid, block, products, panel * kPanel, deviations);
+      } else {
+        transformOutputs<Tiling, false>(pass, grid, block, products, panel * kPanel, deviations);
+      }
+      if (!pass.statistics) continue;
       for (int half = 0; half < 2; ++half) {
         const int32_t k = panel * kPanel + half * kWidth;
-        if (k >= pass.outC) break;
-        Deviations deviations;
-        const float* from = products + half * kWidth;
-        constexpr bool kInfers = kIsFloat<Map> && Tiling::kForward;
-        if (kInfers && pass.epilogue.shift) {
-          transformOutputs<Tiling, kInfers>(pass, grid, block, from, k, deviations);
-        } else {
-          transformOutputs<Tiling, false>(pass, grid, block, from, k, deviations);
-        }
-        if (pass.statistics) storeDeviations(pass, index, k, deviations);
+        if (k < pass.outC) storeDeviations(pass, index, k, deviations[half]);
       }
     }
   });

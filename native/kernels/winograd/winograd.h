@@ -113,13 +113,40 @@ void runWinogradWeight(const ConvShape& shape, const Map* x, const Prologue& pro
                        const Map* dy, float* dweight, float* workspace,
                        const WinogradWeightCut& cut, Pool* pool);
 
-// An image's channels c .. c + kWidth, as tiles of Edge×Edge pixels are read from it, Advance pixels apart.
+// Tiles of Edge×Edge pixels of (N, H, W, C), Advance pixels apart, the first `padding` before the first
+// pixel.
+template <typename Map>
+struct TiledMap {
+  const Map* map;
+  int32_t H, W, C, padding;
+};
+
+// Channels c .. c + kWidth of one of them.
 template <typename Map>
 struct TileSource {
-  const Map* image;  // (H, W, C)
-  int32_t H, W, C;
+  const TiledMap<Map>& of;
   int32_t top, left, c;
+  const Map* first;  // where its first pixel is, or would be
+  int64_t toNext;    // from there to the next tile's
 };
+
+template <int Advance, typename Map>
+PLUSX_INLINE TileSource<Map> tileOf(const TiledMap<Map>& map, const TileGrid& grid,
+                                    const TilePosition& tile, int32_t c) {
+  const auto placeOf = PLUSX_LAMBDA(const TilePosition& at) {
+    const int64_t h = static_cast<int64_t>(at.n) * map.H + at.row * Advance - map.padding;
+    return (h * map.W + at.column * Advance - map.padding) * map.C;
+  };
+  TilePosition next = tile;
+  advance(next, grid);
+  const int64_t place = placeOf(tile);
+  return {map,
+          tile.row * Advance - map.padding,
+          tile.column * Advance - map.padding,
+          c,
+          map.map + place + c,
+          placeOf(next) - place};
+}
 
 PLUSX_INLINE Vector activate(Vector value, Vector scale, Vector shift) {
   const Vector mapped = value * scale + shift;
@@ -127,39 +154,41 @@ PLUSX_INLINE Vector activate(Vector value, Vector scale, Vector shift) {
 }
 
 // Calls body(in) with in(row, column) reading the tile, a prologue applied and zero outside the image:
-// once with direct loads for a whole tile of kWidth channels, once with a copy for what is cut off.
+// once with direct loads for a whole tile of kWidth channels, once with a copy for what is cut off. The
+// next tile's pixels come from main memory, into the second-level cache: the first cannot wait for so
+// many lines at a time.
 template <int Edge, int Advance, typename Map, typename Body>
 PLUSX_INLINE void withTile(const TileSource<Map>& s, const Prologue& prologue, const Body& body) {
-  const int32_t channels = s.C - s.c < kWidth ? s.C - s.c : kWidth;
-  const bool inside = s.top >= 0 && s.left >= 0 && s.top + Edge <= s.H && s.left + Edge <= s.W;
-  const int64_t row = static_cast<int64_t>(s.W) * s.C;
-  const Map* from = s.image + s.top * row + static_cast<int64_t>(s.left) * s.C + s.c;
+  const int32_t channels = s.of.C - s.c < kWidth ? s.of.C - s.c : kWidth;
+  const int32_t C = s.of.C, below = s.of.H - s.top, right = s.of.W - s.left;
+  const int64_t row = static_cast<int64_t>(s.of.W) * C;
+  const bool inside = s.top >= 0 && s.left >= 0 && Edge <= below && Edge <= right;
   if (inside && channels == kWidth) {
     const auto at = PLUSX_LAMBDA(int i, int j) {
-      const Map* pixel = from + i * row + static_cast<int64_t>(j) * s.C;
-      // The next tile's comes from main memory, into the second-level cache: the first cannot wait
-      // for so many lines at a time.
-      if (j >= Edge - Advance) __builtin_prefetch(pixel + Advance * s.C, 0, 2);
+      const Map* pixel = s.first + i * row + static_cast<int64_t>(j) * C;
+      if (j >= Edge - Advance) __builtin_prefetch(pixel + s.toNext, 0, 2);
       return load(pixel);
     };
     if (!prologue.scale) return body(at);
     const Vector scale = load(prologue.scale + s.c), shift = load(prologue.shift + s.c);
     return body(PLUSX_LAMBDA(int i, int j) { return activate(at(i, j), scale, shift); });
   }
-  Vector copy[Edge * Edge];
+  Vector copy[Edge * Edge], scale = {}, shift = {};
+  if (prologue.scale) {
+    scale = loadLanes(prologue.scale + s.c, channels);
+    shift = loadLanes(prologue.shift + s.c, channels);
+  }
   for (int i = 0; i < Edge; ++i) {
+    const IntVector rowMask = IntVector{} - (i >= -s.top && i < below);
     for (int j = 0; j < Edge; ++j) {
-      const int32_t h = s.top + i, w = s.left + j;
-      Vector value = {};
-      if (h >= 0 && w >= 0 && h < s.H && w < s.W) {
-        const Map* pixel = from + i * row + static_cast<int64_t>(j) * s.C;
-        value = loadLanes(pixel, channels);
-        if (prologue.scale) {
-          value = activate(value, loadLanes(prologue.scale + s.c, channels),
-                           loadLanes(prologue.shift + s.c, channels));
-        }
-      }
-      copy[i * Edge + j] = value;
+      // Outside, a pixel inside is read in its place and masked: a tile's edges take no branches.
+      const IntVector mask = j >= -s.left && j < right ? rowMask : IntVector{};
+      const int32_t h = i < -s.top ? -s.top : i < below ? i : below - 1;
+      const int32_t w = j < -s.left ? -s.left : j < right ? j : right - 1;
+      __builtin_prefetch(s.first + i * row + static_cast<int64_t>(j) * C + s.toNext, 0, 2);
+      Vector value = loadLanes(s.first + h * row + static_cast<int64_t>(w) * C, channels);
+      if (prologue.scale) value = activate(value, scale, shift);
+      copy[i * Edge + j] = (Vector)((IntVector)value & mask);
     }
   }
   body(PLUSX_LAMBDA(int i, int j) { return copy[i * Edge + j]; });
