@@ -81,9 +81,9 @@ function gemmCut(pass: ConvPass, sizes: ConvSizes): ConvCut {
   return { ...uncut, splits: splitsOf(blocks, Math.floor(sizes.K / 64)) };
 }
 
-/** Among how many tasks a block's output channels are shared so that all threads have work. */
-function splitsOf(blocks: number, most: number): number {
-  return Math.max(1, Math.min(Math.ceil(16 / blocks), most));
+/** Among how many tasks a block's output channels are shared so that there are so many in all. */
+function splitsOf(blocks: number, most: number, tasks = 16): number {
+  return Math.max(1, Math.min(Math.ceil(tasks / blocks), most));
 }
 
 function gemmBytes(pass: ConvPass, { C, K, R, S }: ConvSizes, cut: ConvCut): number {
@@ -197,9 +197,10 @@ function winogradCut(pass: ConvPass, sizes: ConvSizes): ConvCut {
   const most = pass === 'conv2dInference' && few ? 14 : passTiles;
   const blockTiles = Math.min(most, fit, roundUp(tiles, 14));
   // Blocks that are too few to share are cut by output channels too, down to 128: each part
-  // transforms the inputs anew.
+  // transforms the inputs anew. In training that costs more than it gains beyond ten tasks.
   const blocks = Math.ceil(tiles / blockTiles);
-  const splits = splitsOf(blocks, Math.floor(outputs / 128));
+  const tasks = pass === 'conv2dInference' ? 16 : 10;
+  const splits = splitsOf(blocks, Math.floor(outputs / 128), tasks);
   return { partials: 1, blockTiles, blockChannels: 0, splits };
 }
 

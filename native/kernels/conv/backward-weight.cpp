@@ -119,36 +119,36 @@ void findRows(const ConvShape& s, const Map* x, Pixel pixel, int32_t pixels, int
   }
 }
 
-// kWidth channels of a row from one on, of which `lanes` exist.
+// kWidth channels of a row from `channel` on, zero beyond the last of `channels`.
 template <typename Map>
-PLUSX_INLINE Vector channelsOf(const Map* row, int32_t lanes) {
-  if (lanes <= 0) return Vector{};
-  return loadLanes(row, lanes < kWidth ? lanes : kWidth);
+PLUSX_INLINE Vector channelsOf(const Map* row, int32_t channel, int32_t channels) {
+  const int32_t left = channels - channel;
+  if (left >= kWidth) return load(row + channel);
+  return left > 0 ? loadLanes(row + channel, left) : Vector{};
 }
 
-// to(pixel, length) = rows[pixel](channel), zero beyond the last of `channels`; `length` is a whole
+// to(pixel, length) = rowOf(pixel)(channel), zero beyond the last of `channels`; `length` is a whole
 // number of vectors.
-template <typename Map>
-void packRows(const Map* const* rows, int32_t pixels, int64_t channel, int32_t channels,
-              int32_t length, float* to) {
+template <typename RowOf>
+PLUSX_INLINE void packRows(const RowOf& rowOf, int32_t pixels, int32_t channels, int32_t length,
+                           float* to) {
   for (int32_t p = 0; p < pixels; ++p, to += length) {
-    for (int32_t i = 0; i < length; i += kWidth) {
-      store(to + i, channelsOf(rows[p] + channel + i, channels - i));
-    }
+    const auto* row = rowOf(p);
+    for (int32_t i = 0; i < length; i += kWidth) store(to + i, channelsOf(row, i, channels));
   }
 }
 
 #if defined(__AVX512BF16__)
 // (pixel/2, length, 2)
-template <typename Map>
-void packRows(const Map* const* rows, int32_t pixels, int64_t channel, int32_t channels,
-              int32_t length, BFloat* to) {
+template <typename RowOf>
+PLUSX_INLINE void packRows(const RowOf& rowOf, int32_t pixels, int32_t channels, int32_t length,
+                           BFloat* to) {
   for (int32_t p = 0; p < pixels; p += 2) {
+    const auto* first = rowOf(p);
+    const auto* second = p + 1 < pixels ? rowOf(p + 1) : first;
+    const int32_t ofSecond = p + 1 < pixels ? channels : 0;
     for (int32_t i = 0; i < length; i += kWidth, to += 2 * kWidth) {
-      const Vector first = channelsOf(rows[p] + channel + i, channels - i);
-      const Vector second =
-          p + 1 < pixels ? channelsOf(rows[p + 1] + channel + i, channels - i) : Vector{};
-      storePairs(to, first, second);
+      storePairs(to, channelsOf(first, i, channels), channelsOf(second, i, ofSecond));
     }
   }
 }
@@ -164,7 +164,6 @@ struct WeightScratch {
   Factor<Map> dyPanel[kBlockPixels * kPanel];
   Factor<Map> xPacked[kIsFloat<Map> ? 1 : kBlockPixels * kPackedChannels];
   const Map* rows[kBlockPixels];
-  const Map* dyRows[kBlockPixels];
 };
 
 // sums(c, k) += Σ_p rows[p](c) dy(p, k)
@@ -176,7 +175,8 @@ void accumulateRows(WeightScratch<Map>& scratch, int32_t channels, int32_t pixel
     for (int32_t c = 0; c < channels; c += kPackedChannels) {
       const int32_t count = channels - c < kPackedChannels ? channels - c : kPackedChannels;
       const int32_t length = (count + kWidth - 1) / kWidth * kWidth;
-      packRows(scratch.rows, pixels, c, count, length, scratch.xPacked);
+      packRows(PLUSX_LAMBDA(int32_t p) { return scratch.rows[p] + c; }, pixels, count, length,
+               scratch.xPacked);
       accumulateAll(count, PackedRows<Factor<Map>>{scratch.xPacked, length}, scratch.dyPanel,
                     pixels, sums + static_cast<int64_t>(c) * kPanel);
     }
@@ -213,8 +213,8 @@ void gatherWeight(const ConvShape& s, const Map* x, const Map* dy, float* dweigh
     for (int64_t p = first; p < end; p += kBlockPixels) {
       const int32_t count = static_cast<int32_t>(end - p < kBlockPixels ? end - p : kBlockPixels);
       const Pixel pixel = pixelAt(s, p);
-      for (int32_t i = 0; i < count; ++i) scratch.dyRows[i] = dy + (p + i) * s.K;
-      packRows(scratch.dyRows, count, k0, outputs, kPanel, scratch.dyPanel);
+      packRows(PLUSX_LAMBDA(int32_t i) { return dy + (p + i) * s.K + k0; }, count, outputs, kPanel,
+               scratch.dyPanel);
       for (int32_t tap = 0; tap < taps; tap += together) {
         findRows(s, x, pixel, count, tap / s.S, tap % s.S, together, zeros, copies, scratch.rows);
         accumulateRows(scratch, length, count, sums + static_cast<int64_t>(tap) * s.C * kPanel);

@@ -63,6 +63,22 @@ void gatherForward(const ConvShape& s, const Map* x, const Factor<Map>* packed, 
                  pool);
 }
 
+// Zeros in every stride-th pixel of every stride-th row from one on: those that no tap reaches.
+template <typename Map>
+void clearPixels(const ConvShape& s, int32_t row0, int32_t column0, Map* dx, Pool* pool) {
+  const int32_t rows = (s.H - row0 + s.stride - 1) / s.stride;
+  const bool streaming = streams<Map>(s.N, s.H, s.W, s.C);
+  parallelFor(pool, s.N * rows, [&](int32_t task, char*) {
+    const int64_t row = static_cast<int64_t>(task / rows) * s.H + row0 + task % rows * s.stride;
+    for (int32_t column = column0; column < s.W; column += s.stride) {
+      Map* pixel = dx + (row * s.W + column) * s.C;
+      for (int32_t c = 0; c < s.C; c += kWidth) {
+        storeMap(pixel + c, Vector{}, s.C - c < kWidth ? s.C - c : kWidth, streaming);
+      }
+    }
+  });
+}
+
 template <typename Map>
 void gatherBackwardInput(const ConvShape& s, const Map* dy, const float* weight, Map* dx,
                          Factor<Map>* workspace, Pool* pool) {
@@ -80,6 +96,10 @@ void gatherBackwardInput(const ConvShape& s, const Map* dy, const float* weight,
           tapColumn[taps] = (column0 + s.padding - q) / s.stride;
           tapIndex[taps++] = r * s.S + q;
         }
+      }
+      if (taps == 0) {
+        clearPixels(s, row0, column0, dx, pool);
+        continue;
       }
       const int32_t gridH = (s.H - row0 + s.stride - 1) / s.stride;
       const int32_t gridW = (s.W - column0 + s.stride - 1) / s.stride;

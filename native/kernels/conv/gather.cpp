@@ -119,7 +119,7 @@ template <typename Map>
 void packTile(const Gather<Map>& g, GridPixel pixel, int32_t count, int32_t reduction,
               Factor<Map>* lines, Factor<Map>* tile) {
   const bool wholeChunks = g.inC % kChunk == 0;
-  if (count < kTilePixels || g.taps == 0) {
+  if (count < kTilePixels) {
     __builtin_memset(tile, 0, sizeof(Factor<Map>) * reduction * kTilePixels);
   }
   if (!wholeChunks) return packLines(g, pixel, count, reduction, lines, tile);
@@ -142,7 +142,7 @@ void packTile(const Gather<Map>& g, GridPixel pixel, int32_t count, int32_t redu
 // One pixel's outputs of a panel; they lie `offset` numbers behind the output's start.
 template <typename Map>
 inline void storePixel(const Epilogue& epilogue, const float* sums, int64_t offset, int32_t first,
-                       int32_t channels, Map* to) {
+                       int32_t channels, bool streaming, Map* to) {
   for (int32_t o = 0; o < channels; o += kWidth) {
     const int32_t lanes = channels - o < kWidth ? channels - o : kWidth;
     Vector value = load(sums + o);
@@ -150,7 +150,7 @@ inline void storePixel(const Epilogue& epilogue, const float* sums, int64_t offs
       const float* residual = epilogue.residual ? epilogue.residual + offset + o : nullptr;
       value = epilogueOf(value, epilogue.shift + first + o, residual, epilogue.relu, lanes);
     }
-    storeLanes(to + o, value, lanes);
+    storeMap(to + o, value, lanes, streaming);
   }
 }
 
@@ -177,6 +177,7 @@ void runGather(const Gather<Map>& g, Pool* pool) {
   const int64_t blockPixels = static_cast<int64_t>(blockTiles) * kTilePixels;
   const int32_t blocks = static_cast<int32_t>((pixels + blockPixels - 1) / blockPixels);
 
+  const bool streaming = streams<Map>(g.N, g.outH, g.outW, g.outC);
   const int32_t perSplit = (panels + g.channelSplits - 1) / g.channelSplits;
 
   parallelFor(pool, blocks * g.channelSplits, [&](int32_t task, char* scratch) {
@@ -212,7 +213,7 @@ void runGather(const Gather<Map>& g, Pool* pool) {
         for (int32_t q = 0; q < kTilePixels && q < count; ++q, advance(pixel, g)) {
           const int64_t row = static_cast<int64_t>(pixel.n) * g.outH + g.row0 + pixel.i * g.step;
           Map* to = g.out + (row * g.outW + g.column0 + pixel.j * g.step) * g.outC + first;
-          storePixel(g.epilogue, result + q * kPanel, to - g.out, first, channels, to);
+          storePixel(g.epilogue, result + q * kPanel, to - g.out, first, channels, streaming, to);
         }
       }
     }

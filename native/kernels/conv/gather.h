@@ -28,10 +28,8 @@ struct Gather {
   int32_t channelSplits = 1;
 };
 
-// Length of the packed reduction: all taps' channels in a row, filled up with zeros. Pixels that
-// no tap reaches (a strided 1×1 filter's backward-input) get one chunk of zeros.
+// Length of the packed reduction: all taps' channels in a row, filled up with zeros.
 static inline int32_t reductionLength(int32_t taps, int32_t channels) {
-  if (taps == 0) return kChunk;
   return (taps * channels + kChunk - 1) / kChunk * kChunk;
 }
 

@@ -65,16 +65,6 @@ struct Deviations {
   int32_t count;
 };
 
-// An output that the last-level cache would not keep until it is read is not brought into it. Of
-// bfloat16 a vector is half a cache line: the other half comes later.
-template <typename Map>
-bool streams(const WinogradPass<Map>& pass) {
-  if (!kIsFloat<Map>) return false;
-  constexpr int64_t kCacheBytes = int64_t{24} << 20;
-  const int64_t bytes = int64_t{sizeof(Map)} * pass.N * pass.outH * pass.outW * pass.outC;
-  return pass.outC % kWidth == 0 && bytes > kCacheBytes;
-}
-
 // y = Aᵀ m A of every tile for a panel of output channels: stored with its statistics, or, where
 // Inference, behind the epilogue. Both vectors of a pixel are stored before the next one's: main memory
 // takes neighbours faster.
@@ -82,7 +72,7 @@ template <typename Tiling, bool Inference, typename Map>
 void transformOutputs(const WinogradPass<Map>& pass, const TileGrid& grid, const Block& block,
                       const float* products, int32_t firstOutput, Deviations* deviations) {
   constexpr int kTile = Tiling::kOutput;
-  const bool streaming = streams(pass);
+  const bool streaming = streams<Map>(pass.N, pass.outH, pass.outW, pass.outC);
   const int64_t row = static_cast<int64_t>(pass.outW) * pass.outC;
   TilePosition tile = tileAt(grid, block.first);
   for (int32_t t = 0; t < block.count; ++t, advance(tile, grid)) {
@@ -120,10 +110,7 @@ void transformOutputs(const WinogradPass<Map>& pass, const TileGrid& grid, const
           sum += deviation;
           squares += deviation * deviation;
         }
-        if constexpr (kIsFloat<Map>) {
-          if (streaming) return storeStreaming(pixel, value);
-        }
-        storeLanes(pixel, value, lanes);
+        storeMap(pixel, value, lanes, streaming);
       };
       if (rows == kTile && columns == kTile && channels == kWidth) {
 #pragma GCC unroll 8

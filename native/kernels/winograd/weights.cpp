@@ -14,17 +14,23 @@ PLUSX_INLINE void eachFilter(const Vector* g, const Keep& keep) {
       PLUSX_LAMBDA(int i, int j, Vector value) { keep(i * kFilters + j, value); });
 }
 
-// packed(filter, step of the reduction, lane) of one vector of output channels. `g` holds a step's
+// packed(filter, step of the reduction, lane) of one vector of output channels, past the caches or not.
+// `g` holds a step's
 // filter, and behind it that of the next where two lie side by side.
 template <typename Tiling>
-PLUSX_INLINE void packFilter(const Vector* g, int64_t filterStride, float* packed) {
-  eachFilter<Tiling>(
-      g, PLUSX_LAMBDA(int f, Vector value) { store(packed + f * filterStride, value); });
+PLUSX_INLINE void packFilter(const Vector* g, int64_t filterStride, bool streaming, float* packed) {
+  if (streaming) {
+    eachFilter<Tiling>(
+        g, PLUSX_LAMBDA(int f, Vector value) { storeStreaming(packed + f * filterStride, value); });
+  } else {
+    eachFilter<Tiling>(
+        g, PLUSX_LAMBDA(int f, Vector value) { store(packed + f * filterStride, value); });
+  }
 }
 
 #if defined(__AVX512BF16__)
 template <typename Tiling>
-PLUSX_INLINE void packFilter(const Vector* g, int64_t filterStride, BFloat* packed) {
+PLUSX_INLINE void packFilter(const Vector* g, int64_t filterStride, bool, BFloat* packed) {
   Vector first[kFilters * kFilters];
   eachFilter<Tiling>(g, PLUSX_LAMBDA(int f, Vector value) { first[f] = value; });
   eachFilter<Tiling>(g + 9, PLUSX_LAMBDA(int f, Vector value) {
@@ -41,6 +47,8 @@ void packPanels(int32_t outputs, int32_t reduced, Factor* packed, Pool* pool, co
   const int32_t panels = (outputs + kPanel - 1) / kPanel;
   const int32_t chunks = (reduced + kChunk - 1) / kChunk;
   const int64_t filterStride = static_cast<int64_t>(chunks) * kChunk * kPanel;
+  const int64_t bytes = int64_t{sizeof(Factor)} * panels * kFilters * kFilters * filterStride;
+  const bool streaming = bytes > kCachedBytes;
   parallelFor(pool, panels * chunks, [&](int32_t task, char* scratch) {
     const int32_t output = task / chunks * kPanel, first = task % chunks * kChunk;
     float* staged = reinterpret_cast<float*>(scratch);
@@ -54,7 +62,7 @@ void packPanels(int32_t outputs, int32_t reduced, Factor* packed, Pool* pool, co
       for (int half = 0; half < kPanel; half += kWidth) {
         Vector g[kStep * 9];
         for (int tap = 0; tap < kStep * 9; ++tap) g[tap] = load(staged + tap * kPanel + half);
-        packFilter<Tiling>(g, filterStride, to + half * kStep);
+        packFilter<Tiling>(g, filterStride, streaming, to + half * kStep);
       }
     }
   });
@@ -97,7 +105,7 @@ void transformStage(const float* packed, int32_t C, int32_t panel, int32_t first
           g[tap] = load(at);
         }
       }
-      packFilter<Tiling>(g, kStagedStride, staged + half);
+      packFilter<Tiling>(g, kStagedStride, false, staged + half);
     }
   }
 }

@@ -178,6 +178,8 @@ PLUSX_INLINE void withTile(const TileSource<Map>& s, const Prologue& prologue, c
     scale = loadLanes(prologue.scale + s.c, channels);
     shift = loadLanes(prologue.shift + s.c, channels);
   }
+  // The next tile has its first columns from this one, but where it begins a row.
+  const int firstNew = s.toNext == static_cast<int64_t>(Advance) * C ? Edge - Advance : 0;
   for (int i = 0; i < Edge; ++i) {
     const IntVector rowMask = IntVector{} - (i >= -s.top && i < below);
     for (int j = 0; j < Edge; ++j) {
@@ -185,7 +187,9 @@ PLUSX_INLINE void withTile(const TileSource<Map>& s, const Prologue& prologue, c
       const IntVector mask = j >= -s.left && j < right ? rowMask : IntVector{};
       const int32_t h = i < -s.top ? -s.top : i < below ? i : below - 1;
       const int32_t w = j < -s.left ? -s.left : j < right ? j : right - 1;
-      __builtin_prefetch(s.first + i * row + static_cast<int64_t>(j) * C + s.toNext, 0, 2);
+      if (j >= firstNew) {
+        __builtin_prefetch(s.first + i * row + static_cast<int64_t>(j) * C + s.toNext, 0, 2);
+      }
       Vector value = loadLanes(s.first + h * row + static_cast<int64_t>(w) * C, channels);
       if (prologue.scale) value = activate(value, scale, shift);
       copy[i * Edge + j] = (Vector)((IntVector)value & mask);
