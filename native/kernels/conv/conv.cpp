@@ -67,7 +67,7 @@ void gatherForward(const ConvShape& s, const Map* x, const Factor<Map>* packed, 
 template <typename Map>
 void clearPixels(const ConvShape& s, int32_t row0, int32_t column0, Map* dx, Pool* pool) {
   const int32_t rows = (s.H - row0 + s.stride - 1) / s.stride;
-  const bool streaming = streams<Map>(s.N, s.H, s.W, s.C);
+  const bool streaming = streams<Map>(int64_t{s.N} * s.H * s.W, s.C);
   parallelFor(pool, s.N * rows, [&](int32_t task, char*) {
     const int64_t row = static_cast<int64_t>(task / rows) * s.H + row0 + task % rows * s.stride;
     for (int32_t column = column0; column < s.W; column += s.stride) {

@@ -10,7 +10,7 @@
 // Multiplication; for packing only the broadcast side by 16 channels: see gather.h.
 #pragma once
 #include "executor/program.h"
-#include "simd/bfloat.h"
+#include "simd/streaming.h"
 
 namespace plusx::PLUSX_ISA {
 
@@ -28,26 +28,6 @@ constexpr int kTileChannels = 4;
 constexpr int kTilePixels = 6;
 constexpr int kTileChannels = 4;
 #endif
-
-// What is larger is stored past the caches: the last one would not keep it until it is read.
-constexpr int64_t kCachedBytes = int64_t{24} << 20;
-
-// Whether a map is so stored, a pixel's channels in whole vectors. Of bfloat16 a vector is half a cache
-// line: the other half may come later.
-template <typename Map>
-PLUSX_INLINE bool streams(int32_t N, int32_t H, int32_t W, int32_t C) {
-  const int64_t bytes = int64_t{sizeof(Map)} * N * H * W * C;
-  return kIsFloat<Map> && C % kWidth == 0 && bytes > kCachedBytes;
-}
-
-// kWidth channels, of which `lanes` exist; past the caches where they stream.
-template <typename Map>
-PLUSX_INLINE void storeMap(Map* p, Vector value, int32_t lanes, bool streaming) {
-  if constexpr (kIsFloat<Map>) {
-    if (streaming) return storeStreaming(p, value);
-  }
-  storeLanes(p, value, lanes);
-}
 
 // The packed side advances by 16 channels at a time on every instruction set.
 constexpr int kChunk = 16;

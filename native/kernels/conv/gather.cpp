@@ -177,7 +177,7 @@ void runGather(const Gather<Map>& g, Pool* pool) {
   const int64_t blockPixels = static_cast<int64_t>(blockTiles) * kTilePixels;
   const int32_t blocks = static_cast<int32_t>((pixels + blockPixels - 1) / blockPixels);
 
-  const bool streaming = streams<Map>(g.N, g.outH, g.outW, g.outC);
+  const bool streaming = streams<Map>(int64_t{g.N} * g.outH * g.outW, g.outC);
   const int32_t perSplit = (panels + g.channelSplits - 1) / g.channelSplits;
 
   parallelFor(pool, blocks * g.channelSplits, [&](int32_t task, char* scratch) {

@@ -159,6 +159,7 @@ void scaleShift(Arguments a, Pool* pool) {
   Map* y = a.tensor<Map>();
   const int64_t M = a.integer();
   const int32_t C = a.integer(), relu = a.integer(), residualRelu = a.integer();
+  const bool streaming = streams<Map>(M, C) && y != x && y != residual;
   eachVector(pool, M, C, PLUSX_LAMBDA(int64_t at, int32_t c, int32_t lanes) {
     Vector value = loadLanes(x + at, lanes) * loadLanes(scale + c, lanes);
     value += loadLanes(shift + c, lanes);
@@ -169,7 +170,7 @@ void scaleShift(Arguments a, Pool* pool) {
     } else if (residual) {
       value += loadLanes(residual + at, lanes);
     }
-    storeLanes(y + at, relu ? positive(value) : value, lanes);
+    storeMap(y + at, relu ? positive(value) : value, lanes, streaming);
   });
 }
 
@@ -230,6 +231,7 @@ void batchNormBackwardInput(Arguments a, Pool* pool) {
   Map* dx = a.tensor<Map>();
   const int64_t M = a.integer();
   const int32_t C = a.integer();
+  const bool streaming = streams<Map>(M, C) && dx != x && dx != dy;
   eachVector(pool, M, C, PLUSX_LAMBDA(int64_t at, int32_t c, int32_t lanes) {
     const Vector value = loadLanes(x + at, lanes);
     Vector g = loadLanes(dy + at, lanes);
@@ -240,7 +242,7 @@ void batchNormBackwardInput(Arguments a, Pool* pool) {
     const Vector slope = loadLanes(factors + C + c, lanes);
     const Vector average = loadLanes(factors + 2 * C + c, lanes);
     const Vector inner = (g - average) - slope * (value - loadLanes(mean + c, lanes));
-    storeLanes(dx + at, loadLanes(factors + c, lanes) * inner, lanes);
+    storeMap(dx + at, loadLanes(factors + c, lanes) * inner, lanes, streaming);
   });
 }
 

@@ -5,7 +5,7 @@
 // value of the sample (no cancellation). The equations stand at the steps in src/plan/plan.ts.
 #pragma once
 #include "executor/program.h"
-#include "simd/bfloat.h"
+#include "simd/streaming.h"
 
 namespace plusx::PLUSX_ISA {
 

@@ -20,6 +20,9 @@ __attribute__((noinline)) void accumulateTiles(const Factor* dy, const Factor* x
     for (int k = 0; k < Channels; ++k) {
       acc[k][0] = load(sums + k * kPanel);
       acc[k][1] = load(sums + k * kPanel + kWidth);
+      // Those of the next channels, which are next.
+      __builtin_prefetch(sums + (Channels + k) * kPanel, 1);
+      __builtin_prefetch(sums + (Channels + k) * kPanel + kWidth, 1);
     }
   }
   for (int32_t t = 0; t < tiles; t += kStep, dy += kChunk * kStep, x += kPanel * kStep) {

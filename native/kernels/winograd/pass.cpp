@@ -72,7 +72,7 @@ template <typename Tiling, bool Inference, typename Map>
 void transformOutputs(const WinogradPass<Map>& pass, const TileGrid& grid, const Block& block,
                       const float* products, int32_t firstOutput, Deviations* deviations) {
   constexpr int kTile = Tiling::kOutput;
-  const bool streaming = streams<Map>(pass.N, pass.outH, pass.outW, pass.outC);
+  const bool streaming = streams<Map>(int64_t{pass.N} * pass.outH * pass.outW, pass.outC);
   const int64_t row = static_cast<int64_t>(pass.outW) * pass.outC;
   TilePosition tile = tileAt(grid, block.first);
   for (int32_t t = 0; t < block.count; ++t, advance(tile, grid)) {

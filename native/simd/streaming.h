@@ -1,0 +1,27 @@
+// Stores of large maps past the caches: a line that is written whole need not be fetched before.
+#pragma once
+#include "bfloat.h"
+
+namespace plusx::PLUSX_ISA {
+
+// What is larger is stored past the caches: the last one would not keep it until it is read.
+constexpr int64_t kCachedBytes = int64_t{24} << 20;
+
+// Whether a map is so stored, a pixel's channels in whole vectors. Of bfloat16 a vector is half a cache
+// line: the other half may come later.
+template <typename Map>
+PLUSX_INLINE bool streams(int64_t pixels, int32_t C) {
+  const int64_t bytes = static_cast<int64_t>(sizeof(Map)) * pixels * C;
+  return kIsFloat<Map> && C % kWidth == 0 && bytes > kCachedBytes;
+}
+
+// kWidth channels, of which `lanes` exist; past the caches where they stream.
+template <typename Map>
+PLUSX_INLINE void storeMap(Map* p, Vector value, int32_t lanes, bool streaming) {
+  if constexpr (kIsFloat<Map>) {
+    if (streaming) return storeStreaming(p, value);
+  }
+  storeLanes(p, value, lanes);
+}
+
+}  // namespace plusx::PLUSX_ISA
