@@ -20,9 +20,9 @@ export interface Computed {
  * Of losses and logits, by the largest magnitude among them. A sum of K float32 products whose
  * roundings are independent errs by √K·2⁻²⁴: 4e-6 where the sum is longest, K = 4608 in the last
  * stage. 1e-5 leaves room for the layers around it; a wrong gradient shows, for in one step a loss
- * moves by a hundredth. A bf16 number errs by 2⁻⁹, and 2⁻⁵ is 16 of them that err alike.
+ * moves by a hundredth. A bf16 number errs by at most 2⁻⁹, and a loss is a mean over many of them.
  */
-const tolerances = { fp32: 1e-5, bf16: 2 ** -5 };
+const tolerances = { fp32: 1e-5, bf16: 2 ** -9 };
 
 /** Compares every side with the first; throws Disagreement, naming both and their values. */
 export function compare(

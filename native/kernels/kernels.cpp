@@ -3,6 +3,7 @@
 #include "conv/backward-weight.cpp"
 #include "conv/conv.cpp"
 #include "conv/gather.cpp"
+#include "conv/rows.cpp"
 #include "dropout/dropout.cpp"
 #include "elementwise/elementwise.cpp"
 #include "grouped/backward-weight.cpp"

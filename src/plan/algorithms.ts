@@ -195,7 +195,10 @@ function winogradCut(pass: ConvPass, sizes: ConvSizes): ConvCut {
   // One image has few tiles: smaller blocks share them evenly where no weights are transformed.
   const few = tiles < 8 * passTiles && transformsOnce(sizes);
   const most = pass === 'conv2dInference' && few ? 14 : passTiles;
-  const blockTiles = Math.min(most, fit, roundUp(tiles, 14));
+  const largest = Math.min(most, fit, roundUp(tiles, 14));
+  // The last block is no smaller than the others, where there are few.
+  const blockTiles =
+    pass === 'conv2dInference' ? Math.ceil(tiles / Math.ceil(tiles / largest)) : largest;
   // Blocks that are too few to share are cut by output channels too, down to 128: each part
   // transforms the inputs anew. In training that costs more than it gains beyond ten tasks.
   const blocks = Math.ceil(tiles / blockTiles);

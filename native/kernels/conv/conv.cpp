@@ -51,6 +51,7 @@ void packForward(const float* weight, int32_t K, int32_t taps, int32_t C, Factor
 template <typename Map>
 void gatherForward(const ConvShape& s, const Map* x, const Factor<Map>* packed, Map* y,
                    const Epilogue& epilogue, int32_t splits, Pool* pool) {
+  if (multipliesRows<Map>(s)) return rowsForward(s, x, packed, y, epilogue, pool);
   int32_t tapRow[kMaxTaps], tapColumn[kMaxTaps];
   const int32_t taps = s.R * s.S;
   if (taps > kMaxTaps) __builtin_trap();

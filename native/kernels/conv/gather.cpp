@@ -139,21 +139,6 @@ void packTile(const Gather<Map>& g, GridPixel pixel, int32_t count, int32_t redu
   }
 }
 
-// One pixel's outputs of a panel; they lie `offset` numbers behind the output's start.
-template <typename Map>
-inline void storePixel(const Epilogue& epilogue, const float* sums, int64_t offset, int32_t first,
-                       int32_t channels, bool streaming, Map* to) {
-  for (int32_t o = 0; o < channels; o += kWidth) {
-    const int32_t lanes = channels - o < kWidth ? channels - o : kWidth;
-    Vector value = load(sums + o);
-    if (kIsFloat<Map> && epilogue.shift) {
-      const float* residual = epilogue.residual ? epilogue.residual + offset + o : nullptr;
-      value = epilogueOf(value, epilogue.shift + first + o, residual, epilogue.relu, lanes);
-    }
-    storeMap(to + o, value, lanes, streaming);
-  }
-}
-
 // Tiles whose packed inputs share the second-level cache with one panel of weights.
 int32_t tilesPerBlock(int32_t reduction) {
   const int64_t tileBytes = static_cast<int64_t>(reduction) * kTilePixels * sizeof(float);

@@ -45,8 +45,30 @@ template <typename Factor>
 void packWeights(const WeightView& view, const int32_t* tapIndex, int32_t taps, Factor* packed,
                  Pool* pool);
 
+// One pixel's outputs of a panel; they lie `offset` numbers behind the output's start.
+template <typename Map>
+inline void storePixel(const Epilogue& epilogue, const float* sums, int64_t offset, int32_t first,
+                       int32_t channels, bool streaming, Map* to) {
+  for (int32_t o = 0; o < channels; o += kWidth) {
+    const int32_t lanes = channels - o < kWidth ? channels - o : kWidth;
+    Vector value = load(sums + o);
+    if (kIsFloat<Map> && epilogue.shift) {
+      const float* residual = epilogue.residual ? epilogue.residual + offset + o : nullptr;
+      value = epilogueOf(value, epilogue.shift + first + o, residual, epilogue.relu, lanes);
+    }
+    storeMap(to + o, value, lanes, streaming);
+  }
+}
+
 template <typename Map>
 void runGather(const Gather<Map>& gather, Pool* pool);
+
+// Forward from whole rows, where the image has few channels: see rows.cpp. `packed` as for runGather.
+template <typename Map>
+bool multipliesRows(const ConvShape& shape);
+template <typename Map>
+void rowsForward(const ConvShape& shape, const Map* x, const Factor<Map>* packed, Map* y,
+                 const Epilogue& epilogue, Pool* pool);
 
 // dweight by the same implicit product; `workspace`: (partials, panels of k, taps, c, kPanel).
 template <typename Map>

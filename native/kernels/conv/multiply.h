@@ -47,12 +47,12 @@ __attribute__((noinline)) void multiplyTile(const Factor* tile, const Factor* pa
   }
 }
 
-// `rows` of a tile exist: one that is half empty, or all but four rows, takes less time. Rows beyond
-// are undefined.
+// `rows` of a tile exist: with four of them, or with little more than a half, it takes less time. Rows
+// beyond are undefined.
 template <bool Accumulate = false, typename Factor>
 static inline void multiplyRows(int32_t rows, const Factor* tile, const Factor* panel,
                                 int32_t reduction, float* out) {
-  constexpr int kHalf = kTilePixels / 2, kFew = 4;
+  constexpr int kHalf = (kTilePixels + 3) / 4 * 2, kFew = kTilePixels < 4 ? kTilePixels : 4;
   if (rows <= kHalf && (rows > kFew || kHalf < kFew)) {
     multiplyTile<kHalf, Accumulate>(tile, panel, reduction, out);
   } else if (rows <= kFew) {

@@ -8,7 +8,8 @@ namespace {
 
 struct Block {
   int32_t first, count;  // tiles
-  int32_t groups;        // of kTilePixels tiles
+  int32_t groups;        // of so many tiles, at most kTilePixels, all alike: each has room for kTilePixels
+  int32_t groupTiles;
   int32_t chunks;        // of kChunk input channels
   // Between positions.
   int64_t inputStride, productStride;
@@ -21,6 +22,7 @@ Block blockAt(const WinogradPass<Map>& pass, int32_t tiles, int32_t index) {
   const int32_t left = tiles - block.first;
   block.count = left < pass.blockTiles ? left : pass.blockTiles;
   block.groups = (block.count + kTilePixels - 1) / kTilePixels;
+  block.groupTiles = (block.count + block.groups - 1) / block.groups;
   block.chunks = (pass.inC + kChunk - 1) / kChunk;
   block.inputStride =
       static_cast<int64_t>(block.groups) * block.chunks * kTilePixels * kChunk + kLine<Factor<Map>>;
@@ -37,9 +39,9 @@ void transformInputs(const WinogradPass<Map>& pass, const TileGrid& grid, const 
   const Prologue prologue = Tiling::kForward ? pass.prologue : Prologue{};
   TilePosition tile = tileAt(grid, block.first);
   for (int32_t t = 0; t < block.count; ++t, advance(tile, grid)) {
-    Factor<Map>* to = inputs +
-                      static_cast<int64_t>(t / kTilePixels) * block.chunks * kTilePixels * kChunk +
-                      t % kTilePixels * kChunk;
+    Factor<Map>* to =
+        inputs + static_cast<int64_t>(t / block.groupTiles) * block.chunks * kTilePixels * kChunk +
+        t % block.groupTiles * kChunk;
     for (int32_t c = 0; c < block.chunks * kChunk; c += kWidth) {
       Factor<Map>* chunk = to + static_cast<int64_t>(c / kChunk) * kTilePixels * kChunk + c % kChunk;
       const auto keep = PLUSX_LAMBDA(int i, int j, Vector value) {
@@ -84,7 +86,8 @@ void transformOutputs(const WinogradPass<Map>& pass, const TileGrid& grid, const
       const int32_t k = firstOutput + half * kWidth;
       if (k >= pass.outC) break;
       const int32_t channels = pass.outC - k < kWidth ? pass.outC - k : kWidth;
-      const float* from = products + static_cast<int64_t>(t) * kPanel + half * kWidth;
+      const float* from = products + half * kWidth +
+                          int64_t{t / block.groupTiles * kTilePixels + t % block.groupTiles} * kPanel;
       Vector y[kTile * kTile];
       transformOutputTile<Tiling>(
           PLUSX_LAMBDA(int i, int j) {
@@ -156,8 +159,9 @@ void multiplyPositions(const Block& block, const Factor* inputs, int32_t first, 
     const Factor* filter = weights + product.filter * filterStride;
     float* to = products + product.position * block.productStride;
     for (int32_t g = 0; g < block.groups; ++g) {
-      const int32_t left = block.count - g * kTilePixels;
-      multiplyRows<Accumulate>(left, tile, filter, channels, to);
+      const int32_t left = block.count - g * block.groupTiles;
+      multiplyRows<Accumulate>(left < block.groupTiles ? left : block.groupTiles, tile, filter,
+                               channels, to);
       tile += groupFactors;
       to += kTilePixels * kPanel;
     }

@@ -72,7 +72,7 @@ export async function buildNative(options: BuildOptions = {}): Promise<BuildResu
   if (!compiler) {
     throw unavailable(`${broken}no C++ compiler was found (tried $CXX, c++, g++, clang++)`);
   }
-  options.log?.(`building the native engine with ${compiler} (once, about ten seconds)`);
+  options.log?.(`building the native engine with ${compiler} (once, about half a minute)`);
 
   const folder = path.dirname(target);
   await mkdir(folder, { recursive: true });
