@@ -61,7 +61,7 @@ export class Classifier {
     }
   }
 
-  /** For people: `native (AVX-512, 2 threads)`. */
+  /** For people: `native (avx512, 2 threads)`. */
   get device(): string {
     return this.backend.description;
   }

@@ -19,7 +19,7 @@ export { buildNative, type BuildOptions, type BuildResult } from './build.js';
 export interface NativeOptions {
   /** Default: the processors that this process may use. */
   readonly threads?: number;
-  /** `avx512`, `avx2`, `x86-64-v2`, `neon`. Default: the best that the processor has. */
+  /** `avx512-bf16`, `avx512`, `avx2`, `x86-64-v2`, `neon`. Default: the best that the processor has. */
   readonly instructionSet?: string;
 }
 

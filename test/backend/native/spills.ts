@@ -9,6 +9,7 @@
 /** Functions whose tile is cut to fit the registers, each with the one that it may be inlined in. */
 export const registerTiles: readonly (readonly [tile: string, caller: string])[] = [
   ['multiplyTile', 'runGather'],
+  ['multiplyLines', 'multiplyRowsOf'],
   ['accumulate', 'gatherWeight'],
   ['accumulateTiles', 'runWinogradWeight'],
   ['multiplyPixels', 'runGrouped'],
