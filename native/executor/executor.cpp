@@ -9,7 +9,7 @@ int64_t programSteps(const int32_t* program, int64_t length) {
   for (; at < length; ++steps) {
     if (at + 2 > length) return -1;
     const int32_t opcode = program[at], arguments = program[at + 1];
-    if (opcode < 0 || opcode >= kOpcodes) return -1;
+    if (!isOpcode(opcode)) return -1;
     if (arguments < 0 || at + 2 + arguments > length) return -1;
     at += 2 + arguments;
   }

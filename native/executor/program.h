@@ -60,6 +60,19 @@ enum class StepKind : int32_t {
 constexpr int32_t kStepKinds = static_cast<int32_t>(StepKind::count);
 constexpr int32_t kOpcodes = 2 * kStepKinds;
 
+constexpr bool kHasMaps[] = {
+#define PLUSX_FALSE(name) false,
+#define PLUSX_TRUE(name) true,
+    PLUSX_STEPS(PLUSX_FALSE, PLUSX_TRUE)
+#undef PLUSX_FALSE
+#undef PLUSX_TRUE
+};
+
+inline bool isOpcode(int32_t opcode) {
+  if (opcode < 0 || opcode >= kOpcodes) return false;
+  return opcode < kStepKinds || kHasMaps[opcode - kStepKinds];
+}
+
 // Reads the arguments of one step in their order.
 class Arguments {
  public:

@@ -22,9 +22,6 @@
 
 namespace plusx::PLUSX_ISA {
 
-// Of kinds that no map is part of.
-void noSuchStep(Arguments, Pool*) { __builtin_trap(); }
-
 const KernelTable kernels = {
     {
 #define PLUSX_FLOATS(name) name,
@@ -32,7 +29,7 @@ const KernelTable kernels = {
         PLUSX_STEPS(PLUSX_FLOATS, PLUSX_MAPS)
 #undef PLUSX_FLOATS
 #undef PLUSX_MAPS
-#define PLUSX_FLOATS(name) noSuchStep,
+#define PLUSX_FLOATS(name) nullptr,
 #define PLUSX_MAPS(name) name<BFloat>,
         PLUSX_STEPS(PLUSX_FLOATS, PLUSX_MAPS)
 #undef PLUSX_FLOATS

@@ -111,7 +111,7 @@ describe('wrong usage ends with exit code 2 and says what is right', () => {
     [
       'an unknown instruction set',
       ['bench', 'step', '--instruction-set', 'avx3'],
-      /--instruction-set: expected one of avx512, .*got "avx3"; did you mean "avx2"/,
+      /--instruction-set: expected one of avx512-bf16, .*got "avx3"; did you mean "avx2"/,
     ],
     [
       'an instruction set of another device',

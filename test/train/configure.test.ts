@@ -32,7 +32,7 @@ const illegal: [TrainOptions, RegExp][] = [
   [{ folder, threads: 0 }, /threads .* got 0/],
   [
     { folder, instructionSet: 'avx3' as InstructionSet },
-    /instructionSet must be one of avx512, .*got "avx3"; did you mean "avx2"\?/,
+    /instructionSet must be one of avx512-bf16, .*got "avx3"; did you mean "avx2"\?/,
   ],
   [
     { folder, device: 'wasm', instructionSet: 'avx2' },
