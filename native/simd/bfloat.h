@@ -57,17 +57,6 @@ static inline void store(BFloat* p, Vector v) {
   *reinterpret_cast<StoredHalves*>(p) = roundToHalves(v);
 }
 
-static inline Vector loadLanes(const BFloat* p, int32_t lanes) {
-  if (lanes == kWidth) return load(p);
-  Vector value = {};
-  for (int32_t lane = 0; lane < lanes; ++lane) value[lane] = p[lane];
-  return value;
-}
-static inline void storeLanes(BFloat* p, Vector v, int32_t lanes) {
-  if (lanes == kWidth) return store(p, v);
-  for (int32_t lane = 0; lane < lanes; ++lane) p[lane] = v[lane];
-}
-
 // kWidth numbers, converted where the types differ.
 template <typename To, typename From>
 PLUSX_INLINE void copyVector(To* to, const From* from) {

@@ -60,13 +60,15 @@ static inline void storeStreaming(float* p, Vector v) {
 }
 
 // A vector of which only the first `lanes` exist in memory.
-static inline Vector loadLanes(const float* p, int32_t lanes) {
+template <typename Element>
+static inline Vector loadLanes(const Element* p, int32_t lanes) {
   if (lanes == kWidth) return load(p);
   Vector value = {};
   for (int32_t lane = 0; lane < lanes; ++lane) value[lane] = p[lane];
   return value;
 }
-static inline void storeLanes(float* p, Vector v, int32_t lanes) {
+template <typename Element>
+static inline void storeLanes(Element* p, Vector v, int32_t lanes) {
   if (lanes == kWidth) return store(p, v);
   for (int32_t lane = 0; lane < lanes; ++lane) p[lane] = v[lane];
 }

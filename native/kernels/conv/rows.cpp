@@ -47,16 +47,19 @@ void copyLine(const Map* row, int32_t rowNumbers, int32_t first, int32_t count, 
   }
 }
 
+// Of a row, and of the pixels beyond its last that are multiplied and not stored.
+int64_t lineLength(const ConvShape& s) {
+  const int64_t tiles = (s.OW + kTilePixels - 1) / kTilePixels;
+  return (tiles * kTilePixels - 1) * s.stride * s.C + s.S * s.C;
+}
+
 template <int Step, typename Map>
 void multiplyRowsOf(const ConvShape& s, const Map* x, const float* packed, const Epilogue& epilogue,
                     Map* y, Pool* pool) {
   const int32_t length = s.S * s.C, panels = (s.K + kPanel - 1) / kPanel;
   const int64_t panelFloats = static_cast<int64_t>(reductionLength(s.R * s.S, s.C)) * kPanel;
-  const int32_t tiles = (s.OW + kTilePixels - 1) / kTilePixels;
-  // Pixels beyond the last are multiplied and not stored.
-  const int32_t lineFloats = (tiles * kTilePixels - 1) * Step + length;
+  const int32_t lineFloats = static_cast<int32_t>(lineLength(s));
   const bool streaming = streams<Map>(int64_t{s.N} * s.OH * s.OW, s.K);
-  if (static_cast<size_t>(lineFloats) * s.R * sizeof(float) > kThreadScratchBytes) __builtin_trap();
 
   parallelFor(pool, s.N * s.OH, [&](int32_t task, char* scratch) {
     float* lines = reinterpret_cast<float*>(scratch);
@@ -91,7 +94,8 @@ void multiplyRowsOf(const ConvShape& s, const Map* x, const float* packed, const
 template <typename Map>
 bool multipliesRows(const ConvShape& s) {
   const int32_t step = s.stride * s.C;
-  return kSteps<Factor<Map>> == 1 && s.OW >= kTilePixels && s.C < kChunk &&
+  const bool fits = lineLength(s) * s.R * sizeof(float) <= kThreadScratchBytes;
+  return kSteps<Factor<Map>> == 1 && s.OW >= kTilePixels && fits &&
          (step == 3 || step == 6 || step == 12);
 }
 

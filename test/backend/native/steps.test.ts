@@ -45,3 +45,25 @@ test(
     assert.notDeepEqual(once, twice);
   },
 );
+
+/** Of all values, relative to the root mean square of those expected. */
+function rootMeanSquareError(found: Float32Array, wanted: Float32Array): number {
+  const squares = (values: Float32Array) => values.reduce((sum, value) => sum + value ** 2, 0);
+  return Math.sqrt(squares(found.map((value, i) => value - wanted[i]!)) / squares(wanted));
+}
+
+for (const [name, least, most] of [
+  ['native avx512-bf16', 0.008, 0.015],
+  // The same factors as the reference's: nearly all results are rounded alike.
+  ['native avx512', -1, 0.001],
+] as const) {
+  const { backend, skip } = find(name);
+  const what = `${name}: what Winograd's transforms make of bfloat16's rounding`;
+  test(what, { skip }, async (t) => {
+    const index = cases.findIndex(({ title }) => /^conv2d 3×29×26.*Winograd, bfloat16/.test(title));
+    const found = (await runCase(backend!, cases[index]!)).get('output0')!;
+    const error = rootMeanSquareError(found, expected[index]!.get('output0')!);
+    t.diagnostic(`${(100 * error).toFixed(2)} % of the root mean square`);
+    assert.ok(error > least && error < most, `${error}`);
+  });
+}
