@@ -44,8 +44,8 @@ void accumulate(const Rows& rows, const Factor* dy, int32_t pixels, float* sums)
   for (int32_t p = 0; p < pixels; p += kStep) {
     const Factor* x = rows.at(p);
     const Factor* d = dy + p * kPanel;
-    keepPointer(x);
-    keepPointer(d);
+    x = opaque(x);
+    d = opaque(d);
     const auto d0 = lanesOf(d), d1 = lanesOf(d + kWidth * kStep);
 #pragma GCC unroll 8
     for (int i = 0; i < Channels; ++i) {

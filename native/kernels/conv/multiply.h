@@ -27,8 +27,8 @@ __attribute__((noinline)) void multiplyTile(const Factor* tile, const Factor* pa
 #pragma GCC unroll 2
     for (int c = 0; c < kChunk; c += kStep) {
       const Factor* column = tile + c;
-      keepPointer(column);
-      keepPointer(panel);
+      column = opaque(column);
+      panel = opaque(panel);
       const auto w0 = lanesOf(panel), w1 = lanesOf(panel + kWidth * kStep);
 #pragma GCC unroll 16
       for (int t = 0; t < Rows; ++t) {

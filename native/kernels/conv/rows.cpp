@@ -15,8 +15,8 @@ __attribute__((noinline)) void multiplyLines(const float* lines, int64_t lineStr
   for (int32_t r = 0; r < rows; ++r, lines += lineStride) {
     const float* column = lines;
     for (int32_t e = 0; e < length; ++e, ++column, panel += kPanel) {
-      keepPointer(column);
-      keepPointer(panel);
+      column = opaque(column);
+      panel = opaque(panel);
       const Vector w0 = load(panel), w1 = load(panel + kWidth);
 #pragma GCC unroll 16
       for (int t = 0; t < Rows; ++t) {

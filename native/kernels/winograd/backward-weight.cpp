@@ -26,8 +26,8 @@ __attribute__((noinline)) void accumulateTiles(const Factor* dy, const Factor* x
     }
   }
   for (int32_t t = 0; t < tiles; t += kStep, dy += kChunk * kStep, x += kPanel * kStep) {
-    keepPointer(dy);
-    keepPointer(x);
+    dy = opaque(dy);
+    x = opaque(x);
     const auto x0 = lanesOf(x), x1 = lanesOf(x + kWidth * kStep);
 #pragma GCC unroll 16
     for (int k = 0; k < Channels; ++k) {
@@ -43,27 +43,22 @@ __attribute__((noinline)) void accumulateTiles(const Factor* dy, const Factor* x
   }
 }
 
-// (position, block of `lanes` channels, tile, lanes), a line added to each position; of bfloat16
-// (…, tile/2, lanes, 2).
-template <typename Factor>
+// (position, block of Lanes channels, tile, Lanes), a line added to each position; of bfloat16
+// (…, tile/2, Lanes, 2).
+template <int Lanes, typename Factor>
 struct Domain {
   int32_t first, count;  // channels
-  int32_t lanes;
   int32_t tiles;
-  int64_t positionStride;
 
+  int64_t positionStride() const {
+    return static_cast<int64_t>((count + Lanes - 1) / Lanes) * tiles * Lanes + kLine<Factor>;
+  }
   // `tile` begins a step.
   Factor* placeOf(Factor* base, int32_t tile, int32_t channel) const {
-    const int64_t block = channel / lanes;
-    return base + (block * tiles + tile) * lanes + channel % lanes * kSteps<Factor>;
+    const int64_t block = channel / Lanes;
+    return base + (block * tiles + tile) * Lanes + channel % Lanes * kSteps<Factor>;
   }
 };
-
-template <typename Factor>
-Domain<Factor> domainOf(int32_t first, int32_t count, int32_t lanes, int32_t tiles) {
-  const int64_t blocks = (count + lanes - 1) / lanes;
-  return {first, count, lanes, tiles, blocks * tiles * lanes + kLine<Factor>};
-}
 
 // Tiles that are transformed together: one, or two whose transforms lie side by side.
 template <typename Factor>
@@ -72,71 +67,71 @@ struct TileStep {
   int32_t count;
 };
 
-// transform(tile, keep) calls keep(position, value) for each product of a tile.
+// transform(i, keep) calls keep(row)(column, value) for each product of the step's ith tile.
 template <typename Tiling, typename Transform>
-PLUSX_INLINE void layDown(const TileStep<float>& step, int64_t positionStride, float* to,
-                          const Transform& transform) {
-  transform(step.tiles[0], PLUSX_LAMBDA(int position, Vector value) {
-    store(to + position * positionStride, value);
+PLUSX_INLINE void layDown(int32_t, int64_t positionStride, float* to, const Transform& transform) {
+  transform(0, PLUSX_LAMBDA(int i) {
+    float* row = opaque(to + i * Tiling::kProducts * positionStride);
+    return PLUSX_CLOSURE(int j, Vector value) { store(row + j * positionStride, value); };
   });
 }
 
 #if defined(__AVX512BF16__)
 template <typename Tiling, typename Transform>
-PLUSX_INLINE void layDown(const TileStep<BFloat>& step, int64_t positionStride, BFloat* to,
+PLUSX_INLINE void layDown(int32_t count, int64_t positionStride, BFloat* to,
                           const Transform& transform) {
   Vector values[2][kPositions<Tiling>];
-  for (int i = 0; i < step.count; ++i) {
-    transform(step.tiles[i],
-              PLUSX_LAMBDA(int position, Vector value) { values[i][position] = value; });
+  for (int t = 0; t < count; ++t) {
+    transform(t, PLUSX_LAMBDA(int i) {
+      Vector* row = values[t] + i * Tiling::kProducts;
+      return PLUSX_CLOSURE(int j, Vector value) { row[j] = value; };
+    });
   }
   for (int position = 0; position < kPositions<Tiling>; ++position) {
     storePairs(to + position * positionStride, values[0][position],
-               step.count == 1 ? Vector{} : values[1][position]);
+               count == 1 ? Vector{} : values[1][position]);
   }
 }
 #endif
+
+// Every channel of the domain of a step's tiles, the first of which is tile `t` of its block.
+// transform(in, keep) is that of one vector.
+template <typename Tiling, int Edge, int Advance, int Lanes, typename Map, typename Transform>
+PLUSX_INLINE void transformStep(const TiledMap<Map>& map, const TileGrid& grid,
+                                const Prologue& prologue, const TileStep<Factor<Map>>& step,
+                                int32_t t, const Domain<Lanes, Factor<Map>>& domain,
+                                Factor<Map>* to, const Transform& transform) {
+  TileSource<Map> sources[kSteps<Factor<Map>>];
+  for (int i = 0; i < kSteps<Factor<Map>>; ++i) sources[i] = tileOf<Advance>(map, grid, step.tiles[i]);
+  const int64_t positionStride = domain.positionStride();
+  for (int32_t c = 0; c < domain.count; c += kWidth) {
+    layDown<Tiling>(step.count, positionStride, domain.placeOf(to, t, c),
+                    PLUSX_LAMBDA(int i, const auto& keep) {
+                      withTile<Edge, Advance>(
+                          map, sources[i], domain.first + c, prologue,
+                          PLUSX_LAMBDA(const auto& in) { transform(in, keep); });
+                    });
+  }
+}
 
 template <typename Map>
 struct WeightTask {
   TileGrid grid;
   TiledMap<Map> x, dy;
   Prologue prologue;
-  Domain<Factor<Map>> xDomain, dyDomain;
+  Domain<kPanel, Factor<Map>> xDomain;
+  Domain<kChunk, Factor<Map>> dyDomain;
 };
 
-// The transforms of a step's tiles, the first of which is tile `t` of its block.
 template <typename Tiling, typename Map>
 void transformTiles(const WeightTask<Map>& task, const TileStep<Factor<Map>>& step, int32_t t,
                     Factor<Map>* xTiles, Factor<Map>* dyTiles) {
-  for (int32_t c = 0; c < task.xDomain.count; c += kWidth) {
-    layDown<Tiling>(
-        step, task.xDomain.positionStride, task.xDomain.placeOf(xTiles, t, c),
-        PLUSX_LAMBDA(const TilePosition& tile, const auto& keep) {
-          withTile<Tiling::kInput, Tiling::kAdvance>(
-              tileOf<Tiling::kAdvance>(task.x, task.grid, tile, task.xDomain.first + c),
-              task.prologue,
-              PLUSX_LAMBDA(const auto& in) {
-                transformInputTile<Tiling>(in, PLUSX_LAMBDA(int i, int j, Vector value) {
-                  keep(i * Tiling::kProducts + j, value);
-                });
-              });
-        });
-  }
-  for (int32_t k = 0; k < task.dyDomain.count; k += kWidth) {
-    layDown<Tiling>(
-        step, task.dyDomain.positionStride, task.dyDomain.placeOf(dyTiles, t, k),
-        PLUSX_LAMBDA(const TilePosition& tile, const auto& keep) {
-          withTile<Tiling::kOutput, Tiling::kOutput>(
-              tileOf<Tiling::kOutput>(task.dy, task.grid, tile, task.dyDomain.first + k),
-              Prologue{},
-              PLUSX_LAMBDA(const auto& in) {
-                transformGradientTile<Tiling>(in, PLUSX_LAMBDA(int i, int j, Vector value) {
-                  keep(i * Tiling::kProducts + j, value);
-                });
-              });
-        });
-  }
+  transformStep<Tiling, Tiling::kInput, Tiling::kAdvance>(
+      task.x, task.grid, task.prologue, step, t, task.xDomain, xTiles,
+      PLUSX_LAMBDA(const auto& in, const auto& keep) { transformInputTile<Tiling>(in, keep); });
+  transformStep<Tiling, Tiling::kOutput, Tiling::kOutput>(
+      task.dy, task.grid, Prologue{}, step, t, task.dyDomain, dyTiles,
+      PLUSX_LAMBDA(const auto& in, const auto& keep) { transformGradientTile<Tiling>(in, keep); });
 }
 
 int32_t roundUp(int32_t value, int32_t multiple) {
@@ -148,14 +143,19 @@ template <typename Tiling>
 void transformBack(const float* sums, int32_t partials, int64_t partialStride,
                    int64_t filterStride, int32_t channels, int64_t C, float* dweight) {
   transformFilterGradient<Tiling>(
-      PLUSX_LAMBDA(int i, int j) {
-        const float* from = sums + (i * kFilters + j) * filterStride;
-        Vector total = load(from);
-        for (int32_t part = 1; part < partials; ++part) total += load(from + part * partialStride);
-        return total;
+      PLUSX_LAMBDA(int j) {
+        const float* column = opaque(sums + j * filterStride);
+        return PLUSX_CLOSURE(int i) {
+          const float* from = column + i * kFilters * filterStride;
+          Vector total = load(from);
+          for (int32_t part = 1; part < partials; ++part) total += load(from + part * partialStride);
+          return total;
+        };
       },
-      PLUSX_LAMBDA(int i, int j, Vector value) {
-        storeLanes(dweight + (i * 3 + j) * C, value, channels);
+      PLUSX_LAMBDA(int i) {
+        return PLUSX_CLOSURE(int j, Vector value) {
+          storeLanes(dweight + (i * 3 + j) * C, value, channels);
+        };
       });
 }
 
@@ -186,12 +186,13 @@ void runWinogradWeight(const ConvShape& s, const Map* x, const Prologue& prologu
                                   {x, s.H, s.W, s.C, s.padding},
                                   {dy, s.OH, s.OW, s.K, 0},
                                   prologue,
-                                  domainOf<Factor<Map>>(firstC, countC, kPanel, domainTiles),
-                                  domainOf<Factor<Map>>(firstK, countK, kChunk, domainTiles)};
+                                  {firstC, countC, domainTiles},
+                                  {firstK, countK, domainTiles}};
+    const int64_t xStride = task.xDomain.positionStride();
+    const int64_t dyStride = task.dyDomain.positionStride();
     Factor<Map>* xTiles = reinterpret_cast<Factor<Map>*>(scratch);
-    Factor<Map>* dyTiles = xTiles + kPositions<Tiling> * task.xDomain.positionStride;
-    const int64_t bytes = sizeof(Factor<Map>) * kPositions<Tiling> *
-                          (task.xDomain.positionStride + task.dyDomain.positionStride);
+    Factor<Map>* dyTiles = xTiles + kPositions<Tiling> * xStride;
+    const int64_t bytes = sizeof(Factor<Map>) * kPositions<Tiling> * (xStride + dyStride);
     if (bytes > static_cast<int64_t>(kThreadScratchBytes)) __builtin_trap();
 
     float* sums = workspace + partial * partialStride +
@@ -214,10 +215,10 @@ void runWinogradWeight(const ConvShape& s, const Map* x, const Prologue& prologu
       }
       for (const Product& product : kOrder<Tiling>.list) {
         const bool first = product.first && start == firstTile;
-        const Factor<Map>* xPanel = xTiles + product.position * task.xDomain.positionStride;
+        const Factor<Map>* xPanel = xTiles + product.position * xStride;
         float* panelSums = sums + product.filter * filterStride;
         for (int32_t c = 0; c < countC; c += kPanel) {
-          const Factor<Map>* dyChunk = dyTiles + product.position * task.dyDomain.positionStride;
+          const Factor<Map>* dyChunk = dyTiles + product.position * dyStride;
           for (int32_t k = 0; k < countK; k += kChunk) {
             for (int32_t i = 0; i < kChunk; i += kTileChannels) {
               accumulateTiles<kTileChannels>(dyChunk + i * kStep, xPanel, count, first,

@@ -42,19 +42,22 @@ void transformInputs(const WinogradPass<Map>& pass, const TileGrid& grid, const 
     Factor<Map>* to =
         inputs + static_cast<int64_t>(t / block.groupTiles) * block.chunks * kTilePixels * kChunk +
         t % block.groupTiles * kChunk;
+    const TileSource<Map> source = tileOf<Tiling::kAdvance>(map, grid, tile);
     for (int32_t c = 0; c < block.chunks * kChunk; c += kWidth) {
       Factor<Map>* chunk = to + static_cast<int64_t>(c / kChunk) * kTilePixels * kChunk + c % kChunk;
-      const auto keep = PLUSX_LAMBDA(int i, int j, Vector value) {
-        Factor<Map>* to = chunk + (i * Tiling::kProducts + j) * block.inputStride;
-        __builtin_prefetch(to + kChunk, 1, 2);
-        store(to, value);
+      const int64_t stride = block.inputStride;
+      const auto keep = PLUSX_LAMBDA(int i) {
+        Factor<Map>* row = opaque(chunk + i * Tiling::kProducts * stride);
+        return PLUSX_CLOSURE(int j, Vector value) {
+          store(row + j * stride, value);
+        };
       };
       if (c >= pass.inC) {
-        for (int p = 0; p < kPositions<Tiling>; ++p) store(chunk + p * block.inputStride, Vector{});
+        for (int p = 0; p < kPositions<Tiling>; ++p) store(chunk + p * stride, Vector{});
         continue;
       }
       withTile<Tiling::kInput, Tiling::kAdvance>(
-          tileOf<Tiling::kAdvance>(map, grid, tile, c), prologue,
+          map, source, c, prologue,
           PLUSX_LAMBDA(const auto& in) { transformInputTile<Tiling>(in, keep); });
     }
   }
@@ -88,12 +91,17 @@ void transformOutputs(const WinogradPass<Map>& pass, const TileGrid& grid, const
       const int32_t channels = pass.outC - k < kWidth ? pass.outC - k : kWidth;
       const float* from = products + half * kWidth +
                           int64_t{t / block.groupTiles * kTilePixels + t % block.groupTiles} * kPanel;
+      const int64_t stride = block.productStride;
       Vector y[kTile * kTile];
       transformOutputTile<Tiling>(
-          PLUSX_LAMBDA(int i, int j) {
-            return load(from + (i * Tiling::kProducts + j) * block.productStride);
+          PLUSX_LAMBDA(int j) {
+            const float* column = opaque(from + j * stride);
+            return PLUSX_CLOSURE(int i) { return load(column + i * Tiling::kProducts * stride); };
           },
-          PLUSX_LAMBDA(int i, int j, Vector value) { y[i * kTile + j] = value; });
+          PLUSX_LAMBDA(int i) {
+            Vector* row = y + i * kTile;
+            return PLUSX_CLOSURE(int j, Vector value) { row[j] = value; };
+          });
 
       Deviations& known = deviations[half];
       if (t == 0) known = {y[0], Vector{}, Vector{}, 0};

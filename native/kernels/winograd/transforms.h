@@ -27,13 +27,13 @@ constexpr float kA2 = kA * kA, kB2 = kB * kB, kA3 = kA2 * kA, kB3 = kB2 * kB;
 template <typename Out>
 PLUSX_INLINE void transformInput(Vector d0, Vector d1, Vector d2, Vector d3, Vector d4,
                                  const Out& out) {
-  const Vector evenA = d4 - kB2 * d2, oddA = d3 - kB2 * d1;
-  const Vector evenB = d4 - kA2 * d2, oddB = d3 - kA2 * d1;
+  const Vector evenA = d4 - kB2 * d2, oddA = kA * d3 - (kA * kB2) * d1;
+  const Vector evenB = d4 - kA2 * d2, oddB = kB * d3 - (kB * kA2) * d1;
   out(0, (d4 - (kA2 + kB2) * d2) + (kA2 * kB2) * d0);
-  out(1, evenA + kA * oddA);
-  out(2, evenA - kA * oddA);
-  out(3, evenB + kB * oddB);
-  out(4, evenB - kB * oddB);
+  out(1, evenA + oddA);
+  out(2, evenA - oddA);
+  out(3, evenB + oddB);
+  out(4, evenB - oddB);
 }
 
 // Aᵀ m at the finite points, plus rest(i): row j holds the points' jth powers.
@@ -245,19 +245,17 @@ struct Stride2Backward : Phases {
 };
 
 // The two halves of T X Tᵀ: Columns columns of X give Half values each, then the rows follow.
-// in(row, column); out(row, column, value).
+// in(column)(row); out(row)(column, value).
 template <int Columns, int Half, typename Transform, typename In, typename Out>
 PLUSX_INLINE void transformTwice(const Transform& transform, const In& in, const Out& out) {
   Vector half[Half * Columns];
 #pragma GCC unroll 9
   for (int j = 0; j < Columns; ++j) {
-    transform(PLUSX_LAMBDA(int i) { return in(i, j); },
-              PLUSX_LAMBDA(int i, Vector value) { half[i * Columns + j] = value; });
+    transform(in(j), PLUSX_LAMBDA(int i, Vector value) { half[i * Columns + j] = value; });
   }
 #pragma GCC unroll 9
   for (int i = 0; i < Half; ++i) {
-    transform(PLUSX_LAMBDA(int j) { return half[i * Columns + j]; },
-              PLUSX_LAMBDA(int j, Vector value) { out(i, j, value); });
+    transform(PLUSX_LAMBDA(int j) { return half[i * Columns + j]; }, out(i));
   }
 }
 

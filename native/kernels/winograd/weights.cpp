@@ -6,12 +6,15 @@ namespace plusx::PLUSX_ISA {
 
 namespace {
 
-// G g Gᵀ of one vector of output channels; `g` is its 3×3 filter. keep(filter, value).
+// G g Gᵀ of one vector of output channels; `g` is its 3×3 filter. keep(row)(column, value) of filters.
 template <typename Tiling, typename Keep>
 PLUSX_INLINE void eachFilter(const Vector* g, const Keep& keep) {
   transformFilter<Tiling>(
-      PLUSX_LAMBDA(int i, int j) { return g[i * 3 + j]; },
-      PLUSX_LAMBDA(int i, int j, Vector value) { keep(i * kFilters + j, value); });
+      PLUSX_LAMBDA(int j) {
+        const Vector* column = g + j;
+        return PLUSX_CLOSURE(int i) { return column[i * 3]; };
+      },
+      keep);
 }
 
 // packed(filter, step of the reduction, lane) of one vector of output channels, past the caches or not.
@@ -19,22 +22,32 @@ PLUSX_INLINE void eachFilter(const Vector* g, const Keep& keep) {
 // filter, and behind it that of the next where two lie side by side.
 template <typename Tiling>
 PLUSX_INLINE void packFilter(const Vector* g, int64_t filterStride, bool streaming, float* packed) {
-  if (streaming) {
-    eachFilter<Tiling>(
-        g, PLUSX_LAMBDA(int f, Vector value) { storeStreaming(packed + f * filterStride, value); });
-  } else {
-    eachFilter<Tiling>(
-        g, PLUSX_LAMBDA(int f, Vector value) { store(packed + f * filterStride, value); });
-  }
+  eachFilter<Tiling>(g, PLUSX_LAMBDA(int i) {
+    float* row = opaque(packed + i * kFilters * filterStride);
+    return PLUSX_CLOSURE(int j, Vector value) {
+      if (streaming) {
+        storeStreaming(row + j * filterStride, value);
+      } else {
+        store(row + j * filterStride, value);
+      }
+    };
+  });
 }
 
 #if defined(__AVX512BF16__)
 template <typename Tiling>
 PLUSX_INLINE void packFilter(const Vector* g, int64_t filterStride, bool, BFloat* packed) {
   Vector first[kFilters * kFilters];
-  eachFilter<Tiling>(g, PLUSX_LAMBDA(int f, Vector value) { first[f] = value; });
-  eachFilter<Tiling>(g + 9, PLUSX_LAMBDA(int f, Vector value) {
-    storePairs(packed + f * filterStride, first[f], value);
+  eachFilter<Tiling>(g, PLUSX_LAMBDA(int i) {
+    Vector* row = first + i * kFilters;
+    return PLUSX_CLOSURE(int j, Vector value) { row[j] = value; };
+  });
+  eachFilter<Tiling>(g + 9, PLUSX_LAMBDA(int i) {
+    const Vector* firstRow = first + i * kFilters;
+    BFloat* row = opaque(packed + i * kFilters * filterStride);
+    return PLUSX_CLOSURE(int j, Vector value) {
+      storePairs(row + j * filterStride, firstRow[j], value);
+    };
   });
 }
 #endif

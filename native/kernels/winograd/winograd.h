@@ -121,18 +121,17 @@ struct TiledMap {
   int32_t H, W, C, padding;
 };
 
-// Channels c .. c + kWidth of one of them.
+// One of them.
 template <typename Map>
 struct TileSource {
-  const TiledMap<Map>& of;
-  int32_t top, left, c;
+  int32_t top, left;
   const Map* first;  // where its first pixel is, or would be
   int64_t toNext;    // from there to the next tile's
 };
 
 template <int Advance, typename Map>
 PLUSX_INLINE TileSource<Map> tileOf(const TiledMap<Map>& map, const TileGrid& grid,
-                                    const TilePosition& tile, int32_t c) {
+                                    const TilePosition& tile) {
   const auto placeOf = PLUSX_LAMBDA(const TilePosition& at) {
     const int64_t h = static_cast<int64_t>(at.n) * map.H + at.row * Advance - map.padding;
     return (h * map.W + at.column * Advance - map.padding) * map.C;
@@ -140,11 +139,7 @@ PLUSX_INLINE TileSource<Map> tileOf(const TiledMap<Map>& map, const TileGrid& gr
   TilePosition next = tile;
   advance(next, grid);
   const int64_t place = placeOf(tile);
-  return {map,
-          tile.row * Advance - map.padding,
-          tile.column * Advance - map.padding,
-          c,
-          map.map + place + c,
+  return {tile.row * Advance - map.padding, tile.column * Advance - map.padding, map.map + place,
           placeOf(next) - place};
 }
 
@@ -153,49 +148,77 @@ PLUSX_INLINE Vector activate(Vector value, Vector scale, Vector shift) {
   return mapped <= Vector{} ? Vector{} : mapped;
 }
 
-// Calls body(in) with in(row, column) reading the tile, a prologue applied and zero outside the image:
-// once with direct loads for a whole tile of kWidth channels, once with a copy for what is cut off. The
-// next tile's pixels come from main memory, into the second-level cache: the first cannot wait for so
-// many lines at a time.
-template <int Edge, int Advance, typename Map, typename Body>
-PLUSX_INLINE void withTile(const TileSource<Map>& s, const Prologue& prologue, const Body& body) {
-  const int32_t channels = s.of.C - s.c < kWidth ? s.of.C - s.c : kWidth;
-  const int32_t C = s.of.C, below = s.of.H - s.top, right = s.of.W - s.left;
-  const int64_t row = static_cast<int64_t>(s.of.W) * C;
-  const bool inside = s.top >= 0 && s.left >= 0 && Edge <= below && Edge <= right;
-  if (inside && channels == kWidth) {
-    const auto at = PLUSX_LAMBDA(int i, int j) {
-      const Map* pixel = s.first + i * row + static_cast<int64_t>(j) * C;
-      if (j >= Edge - Advance) __builtin_prefetch(pixel + s.toNext, 0, 2);
-      return load(pixel);
-    };
-    if (!prologue.scale) return body(at);
-    const Vector scale = load(prologue.scale + s.c), shift = load(prologue.shift + s.c);
-    return body(PLUSX_LAMBDA(int i, int j) { return activate(at(i, j), scale, shift); });
-  }
-  Vector copy[Edge * Edge], scale = {}, shift = {};
+// The tile's pixels and zeros outside the image, of which `channels` exist. Outside, a pixel inside is read
+// in its place and masked: a tile's edges take no branches.
+template <int Edge, int Advance, typename Map>
+__attribute__((noinline)) void copyTile(const TiledMap<Map>& map, const TileSource<Map>& s, int32_t c,
+                           const Prologue& prologue, int32_t channels, Vector* copy) {
+  const int32_t C = map.C, below = map.H - s.top, right = map.W - s.left;
+  const int64_t row = static_cast<int64_t>(map.W) * C;
+  Vector scale = {}, shift = {};
   if (prologue.scale) {
-    scale = loadLanes(prologue.scale + s.c, channels);
-    shift = loadLanes(prologue.shift + s.c, channels);
+    scale = loadLanes(prologue.scale + c, channels);
+    shift = loadLanes(prologue.shift + c, channels);
   }
   // The next tile has its first columns from this one, but where it begins a row.
   const int firstNew = s.toNext == static_cast<int64_t>(Advance) * C ? Edge - Advance : 0;
-  for (int i = 0; i < Edge; ++i) {
-    const IntVector rowMask = IntVector{} - (i >= -s.top && i < below);
+  int64_t columns[Edge];
+  int32_t columnMasks[Edge];
+  for (int j = 0; j < Edge; ++j) {
+    columns[j] = static_cast<int64_t>(j < -s.left ? -s.left : j < right ? j : right - 1) * C;
+    columnMasks[j] = -(j >= -s.left && j < right);
+  }
+  for (int i = 0; i < Edge; ++i, copy += Edge) {
+    const int32_t rowMask = -(i >= -s.top && i < below);
+    const Map* line = s.first + c + (i < -s.top ? -s.top : i < below ? i : below - 1) * row;
+    const Map* next = s.first + c + i * row + s.toNext;
+    for (int j = firstNew; j < Edge; ++j) __builtin_prefetch(next + static_cast<int64_t>(j) * C, 0, 2);
     for (int j = 0; j < Edge; ++j) {
-      // Outside, a pixel inside is read in its place and masked: a tile's edges take no branches.
-      const IntVector mask = j >= -s.left && j < right ? rowMask : IntVector{};
-      const int32_t h = i < -s.top ? -s.top : i < below ? i : below - 1;
-      const int32_t w = j < -s.left ? -s.left : j < right ? j : right - 1;
-      if (j >= firstNew) {
-        __builtin_prefetch(s.first + i * row + static_cast<int64_t>(j) * C + s.toNext, 0, 2);
-      }
-      Vector value = loadLanes(s.first + h * row + static_cast<int64_t>(w) * C, channels);
+      Vector value = loadLanes(line + columns[j], channels);
       if (prologue.scale) value = activate(value, scale, shift);
-      copy[i * Edge + j] = (Vector)((IntVector)value & mask);
+      copy[j] = (Vector)((IntVector)value & (IntVector{} + (rowMask & columnMasks[j])));
     }
   }
-  body(PLUSX_LAMBDA(int i, int j) { return copy[i * Edge + j]; });
+}
+
+// Calls body(in) with in(column)(row) reading channels c .. c + kWidth of the tile, a prologue applied and
+// zero outside the image: once with direct loads for a whole tile of kWidth channels, once with a copy for
+// what is cut off. The next tile's pixels come from main memory, into the second-level cache: the first
+// cannot wait for so many lines at a time.
+template <int Edge, int Advance, typename Map, typename Body>
+PLUSX_INLINE void withTile(const TiledMap<Map>& map, const TileSource<Map>& s, int32_t c,
+                           const Prologue& prologue, const Body& body) {
+  const int32_t C = map.C;
+  const int32_t channels = C - c < kWidth ? C - c : kWidth;
+  const bool inside =
+      s.top >= 0 && s.left >= 0 && Edge <= map.H - s.top && Edge <= map.W - s.left;
+  if (inside && channels == kWidth) {
+    const Map* first = s.first + c;
+    const int64_t row = static_cast<int64_t>(map.W) * C, toNext = s.toNext;
+    const auto column = PLUSX_LAMBDA(int j) {
+      const Map* top = opaque(first + static_cast<int64_t>(j) * C);
+      return PLUSX_CLOSURE(int i) {
+        if (j >= Edge - Advance) __builtin_prefetch(top + toNext + i * row, 0, 2);
+        return load(top + i * row);
+      };
+    };
+    if (!prologue.scale) return body(column);
+    const Vector scale = load(prologue.scale + c), shift = load(prologue.shift + c);
+    return body(PLUSX_LAMBDA(int j) {
+      const auto at = column(j);
+      return PLUSX_CLOSURE(int i) { return activate(at(i), scale, shift); };
+    });
+  }
+  Vector copy[Edge * Edge];
+  if (channels == kWidth) {
+    copyTile<Edge, Advance>(map, s, c, prologue, kWidth, copy);
+  } else {
+    copyTile<Edge, Advance>(map, s, c, prologue, channels, copy);
+  }
+  body(PLUSX_LAMBDA(int j) {
+    const Vector* top = copy + j;
+    return PLUSX_CLOSURE(int i) { return top[i * Edge]; };
+  });
 }
 
 }  // namespace plusx::PLUSX_ISA
