@@ -157,7 +157,7 @@ interface Tiling {
 /** By stride. */
 const tilings: Readonly<Record<number, Tiling>> = {
   1: { products: 36, passTiles: 28, weightTiles: 48 },
-  2: { products: 81, passTiles: 14, weightTiles: 24 },
+  2: { products: 81, passTiles: 14, weightTiles: 32 },
 };
 
 function winogradFits(pass: ConvPass, sizes: ConvSizes): boolean {
@@ -183,7 +183,8 @@ function winogradCut(pass: ConvPass, sizes: ConvSizes): ConvCut {
     const [inputs, outputs] = [C, K].map((count) =>
       Math.min(blockChannels, roundUp(count, 32)),
     ) as [number, number];
-    const fit = Math.floor(scratchFloats / (products * (inputs + outputs)));
+    const sums = filters * inputs * outputs;
+    const fit = Math.floor((scratchFloats - sums) / (products * (inputs + outputs)));
     const tasks = Math.ceil(C / blockChannels) * Math.ceil(K / blockChannels);
     const partials = Math.max(1, Math.min(Math.ceil(8 / tasks), Math.floor(tiles / weightTiles)));
     return { partials, blockTiles: Math.min(weightTiles, fit), blockChannels, splits: 1 };
@@ -211,7 +212,7 @@ function winogradBytes(pass: ConvPass, { C, K }: ConvSizes, cut: ConvCut): numbe
   const [inputs, outputs] = pass === 'conv2dBackwardInput' ? [K, C] : [C, K];
   if (pass === 'conv2dInference') return 0;
   if (pass === 'conv2dBackwardWeight') {
-    return cut.partials * filters * roundUp(C, 32) * roundUp(K, 16) * 4;
+    return cut.partials > 1 ? cut.partials * K * 9 * C * 4 : 0;
   }
   return filters * roundUp(outputs, 32) * roundUp(inputs, 16) * 4;
 }

@@ -1,8 +1,8 @@
 // dweight = Gᵀ[Σ (A dy Aᵀ) ⊙ (Bᵀ x B)]G: 36 matrix products whose inner index runs over tiles, and
 // over the products of a tile that share a filter.
 //
-// A task sums one range of tiles for one block of channels into its own part of the workspace, laid
-// out (partial, filter, panel of c, k, kPanel); a last pass adds the parts in their order.
+// A task sums one range of tiles for one block of channels in its own scratch, and transforms the sums
+// back; where there are several ranges, a last pass adds them in their order.
 #include "winograd.h"
 
 namespace plusx::PLUSX_ISA {
@@ -138,25 +138,34 @@ int32_t roundUp(int32_t value, int32_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
 
-// dweight(k, tap, c) = Gᵀ u G for one vector of c, the partial sums added in their order.
+// Gᵀ u G for one vector of channels: to dweight(tap), C numbers from one tap to the next.
 template <typename Tiling>
-void transformBack(const float* sums, int32_t partials, int64_t partialStride,
-                   int64_t filterStride, int32_t channels, int64_t C, float* dweight) {
+void transformBack(const float* sums, int64_t filterStride, int32_t channels, int64_t C,
+                   float* dweight) {
   transformFilterGradient<Tiling>(
       PLUSX_LAMBDA(int j) {
         const float* column = opaque(sums + j * filterStride);
-        return PLUSX_CLOSURE(int i) {
-          const float* from = column + i * kFilters * filterStride;
-          Vector total = load(from);
-          for (int32_t part = 1; part < partials; ++part) total += load(from + part * partialStride);
-          return total;
-        };
+        return PLUSX_CLOSURE(int i) { return load(column + i * kFilters * filterStride); };
       },
       PLUSX_LAMBDA(int i) {
         return PLUSX_CLOSURE(int j, Vector value) {
           storeLanes(dweight + (i * 3 + j) * C, value, channels);
         };
       });
+}
+
+// total(i) = Σ parts(part, i), part by part.
+void addParts(const float* parts, int32_t count, int64_t length, float* total, Pool* pool) {
+  constexpr int64_t kTask = 1 << 14;
+  parallelFor(pool, static_cast<int32_t>((length + kTask - 1) / kTask), [&](int32_t task, char*) {
+    const int64_t end = (task + 1) * kTask < length ? (task + 1) * kTask : length;
+    for (int64_t i = task * kTask; i < end; i += kWidth) {
+      const int32_t lanes = end - i < kWidth ? static_cast<int32_t>(end - i) : kWidth;
+      Vector sum = loadLanes(parts + i, lanes);
+      for (int32_t part = 1; part < count; ++part) sum += loadLanes(parts + part * length + i, lanes);
+      storeLanes(total + i, sum, lanes);
+    }
+  });
 }
 
 }  // namespace
@@ -170,10 +179,7 @@ void runWinogradWeight(const ConvShape& s, const Map* x, const Prologue& prologu
   const int32_t perPartial = (tiles + cut.partials - 1) / cut.partials;
   const int32_t blocksC = (s.C + cut.blockC - 1) / cut.blockC;
   const int32_t blocksK = (s.K + cut.blockK - 1) / cut.blockK;
-  const int32_t paddedC = roundUp(s.C, kPanel), paddedK = roundUp(s.K, kChunk);
-  const int64_t panelStride = static_cast<int64_t>(paddedK) * kPanel;
-  const int64_t filterStride = paddedC / kPanel * panelStride;
-  const int64_t partialStride = kFilters * kFilters * filterStride;
+  const int64_t weights = static_cast<int64_t>(s.K) * 9 * s.C;
   const int32_t domainTiles = roundUp(cut.blockTiles, kStep);
 
   parallelFor(pool, cut.partials * blocksC * blocksK, [&](int32_t index, char* scratch) {
@@ -190,13 +196,17 @@ void runWinogradWeight(const ConvShape& s, const Map* x, const Prologue& prologu
                                   {firstK, countK, domainTiles}};
     const int64_t xStride = task.xDomain.positionStride();
     const int64_t dyStride = task.dyDomain.positionStride();
+    // (filter, panel of c, k, kPanel), a line added to each filter.
+    const int64_t panelStride = static_cast<int64_t>(roundUp(countK, kChunk)) * kPanel;
+    const int64_t filterStride = roundUp(countC, kPanel) / kPanel * panelStride + kLine<float>;
     Factor<Map>* xTiles = reinterpret_cast<Factor<Map>*>(scratch);
     Factor<Map>* dyTiles = xTiles + kPositions<Tiling> * xStride;
-    const int64_t bytes = sizeof(Factor<Map>) * kPositions<Tiling> * (xStride + dyStride);
-    if (bytes > static_cast<int64_t>(kThreadScratchBytes)) __builtin_trap();
+    float* sums = reinterpret_cast<float*>(dyTiles + kPositions<Tiling> * dyStride);
+    const float* end = sums + kFilters * kFilters * filterStride;
+    if (reinterpret_cast<const char*>(end) - scratch > int64_t{kThreadScratchBytes}) {
+      __builtin_trap();
+    }
 
-    float* sums = workspace + partial * partialStride +
-                  firstC / kPanel * panelStride + static_cast<int64_t>(firstK) * kPanel;
     const int32_t firstTile = partial * perPartial;
     const int32_t endTile = firstTile + perPartial < tiles ? firstTile + perPartial : tiles;
     for (int32_t start = firstTile; start < endTile || start == firstTile;
@@ -231,24 +241,17 @@ void runWinogradWeight(const ConvShape& s, const Map* x, const Prologue& prologu
         }
       }
     }
-  });
 
-  const int32_t chunks = paddedK / kChunk;
-  parallelFor(pool, paddedC / kPanel * chunks, [&](int32_t task, char*) {
-    const int32_t panel = task / chunks, firstK = task % chunks * kChunk;
-    const int32_t endK = firstK + kChunk < s.K ? firstK + kChunk : s.K;
-    for (int32_t k = firstK; k < endK; ++k) {
-      for (int half = 0; half < 2; ++half) {
-        const int32_t c = panel * kPanel + half * kWidth;
-        if (c >= s.C) break;
-        transformBack<Tiling>(workspace + panel * panelStride + static_cast<int64_t>(k) * kPanel +
-                                  half * kWidth,
-                              cut.partials, partialStride, filterStride,
-                              s.C - c < kWidth ? s.C - c : kWidth, s.C,
-                              dweight + static_cast<int64_t>(k) * 9 * s.C + c);
+    float* to = (cut.partials == 1 ? dweight : workspace + partial * weights) +
+                static_cast<int64_t>(firstK) * 9 * s.C + firstC;
+    for (int32_t k = 0; k < countK; ++k, to += 9 * s.C) {
+      for (int32_t c = 0; c < countC; c += kWidth) {
+        transformBack<Tiling>(sums + c / kPanel * panelStride + k * kPanel + c % kPanel,
+                              filterStride, countC - c < kWidth ? countC - c : kWidth, s.C, to + c);
       }
     }
   });
+  if (cut.partials > 1) addParts(workspace, cut.partials, weights, dweight, pool);
 }
 
 }  // namespace plusx::PLUSX_ISA

@@ -107,7 +107,7 @@ struct WinogradWeightCut {
   int32_t partials, blockTiles, blockC, blockK;
 };
 
-// dweight (K,3,3,C) from x and dy. `workspace`: (partials, 36, C, K), both rounded up to blocks.
+// dweight (K,3,3,C) from x and dy. `workspace`: (partials, K, 3, 3, C) where there are several.
 template <typename Tiling, typename Map>
 void runWinogradWeight(const ConvShape& shape, const Map* x, const Prologue& prologue,
                        const Map* dy, float* dweight, float* workspace,
