@@ -159,7 +159,7 @@ void scaleShift(Arguments a, Pool* pool) {
   Map* y = a.tensor<Map>();
   const int64_t M = a.integer();
   const int32_t C = a.integer(), relu = a.integer(), residualRelu = a.integer();
-  const bool streaming = streams<Map>(M, C) && y != x && y != residual;
+  const bool streaming = streams<Map>(M, C);
   eachVector(pool, M, C, PLUSX_LAMBDA(int64_t at, int32_t c, int32_t lanes) {
     Vector value = loadLanes(x + at, lanes) * loadLanes(scale + c, lanes);
     value += loadLanes(shift + c, lanes);
@@ -231,7 +231,7 @@ void batchNormBackwardInput(Arguments a, Pool* pool) {
   Map* dx = a.tensor<Map>();
   const int64_t M = a.integer();
   const int32_t C = a.integer();
-  const bool streaming = streams<Map>(M, C) && dx != x && dx != dy;
+  const bool streaming = streams<Map>(M, C);
   eachVector(pool, M, C, PLUSX_LAMBDA(int64_t at, int32_t c, int32_t lanes) {
     const Vector value = loadLanes(x + at, lanes);
     Vector g = loadLanes(dy + at, lanes);
