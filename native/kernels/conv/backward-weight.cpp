@@ -1,6 +1,6 @@
 // dweight(k, r, s, c) = Σ_p dy(p, k) x(p@r,s, c).
 //
-// Pixels are cut into `partials` ranges by shape; each task sums one range for one panel of k into
+// Pixels are cut into `partials` ranges by shape; each task sums one range for a few panels of k into
 // its own part of the workspace, laid out (partial, panel, tap, c, kPanel); a last pass adds the
 // partial sums in their order.
 #include "gather.h"
@@ -15,10 +15,14 @@ constexpr int32_t kBlockPixels = 128;
 // Where a block's pixels have their channels, from one on.
 struct RowPointers {
   const float* const* rows;
-  int64_t first;
+  int64_t first, channels;
 
   const float* at(int32_t pixel) const { return rows[pixel] + first; }
-  RowPointers from(int64_t channel) const { return {rows, first + channel}; }
+  // The line behind, or where there is none, this one.
+  const float* lineAhead(int32_t pixel) const {
+    return rows[pixel] + (first + 16 < channels ? first + 16 : first);
+  }
+  RowPointers from(int64_t channel) const { return {rows, first + channel, channels}; }
 };
 
 // The same where they were packed: (pixel, length), of bfloat16 (pixel/2, length, 2).
@@ -28,12 +32,25 @@ struct PackedRows {
   int64_t length;
 
   const Factor* at(int32_t pixel) const { return rows + pixel * length; }
+  const Factor* lineAhead(int32_t pixel) const { return at(pixel); }
   PackedRows from(int64_t channel) const { return {rows + channel * kSteps<Factor>, length}; }
+};
+
+template <int Value>
+struct Constant {
+  static constexpr int value = Value;
+};
+
+// A line of each pixel of the next block, fetched while this one's products are computed.
+struct LinesAhead {
+  const char* first;
+  int64_t stride;
 };
 
 // sums(c, k) += Σ_p x(p, c) dy(p, k) for Channels consecutive c and one panel of k.
 template <int Channels, typename Rows, typename Factor>
-void accumulate(const Rows& rows, const Factor* dy, int32_t pixels, float* sums) {
+void accumulate(const Rows& rows, const Factor* dy, int32_t pixels, const LinesAhead& ahead,
+                float* sums) {
   constexpr int kStep = kSteps<Factor>;
   Vector acc[Channels][2];
 #pragma GCC unroll 8
@@ -44,6 +61,8 @@ void accumulate(const Rows& rows, const Factor* dy, int32_t pixels, float* sums)
   for (int32_t p = 0; p < pixels; p += kStep) {
     const Factor* x = rows.at(p);
     const Factor* d = dy + p * kPanel;
+    __builtin_prefetch(rows.lineAhead(p));
+    for (int i = 0; i < kStep; ++i) __builtin_prefetch(ahead.first + (p + i) * ahead.stride, 0, 2);
     x = opaque(x);
     d = opaque(d);
     const auto d0 = lanesOf(d), d1 = lanesOf(d + kWidth * kStep);
@@ -61,19 +80,29 @@ void accumulate(const Rows& rows, const Factor* dy, int32_t pixels, float* sums)
   }
 }
 
-// The same for so many channels.
-template <typename Rows, typename Factor>
+// The same for so many channels; `next`: the panel's dy of the next block, K numbers apart, or null.
+template <typename Rows, typename Factor, typename Map>
 void accumulateAll(int64_t channels, const Rows& rows, const Factor* dy, int32_t pixels,
-                   float* sums) {
+                   const Map* next, int32_t K, float* sums) {
+  constexpr int kLines = kPanel * sizeof(Map) / 64;
+  const LinesAhead nothing = {reinterpret_cast<const char*>(dy), 0};
   int64_t c = 0;
-  for (; c + kTileChannels <= channels; c += kTileChannels) {
-    accumulate<kTileChannels>(rows.from(c), dy, pixels, sums + c * kPanel);
-  }
-  for (; c + 4 <= channels; c += 4) accumulate<4>(rows.from(c), dy, pixels, sums + c * kPanel);
+  int line = 0;
+  const auto run = PLUSX_LAMBDA(auto count) {
+    constexpr int kCount = decltype(count)::value;
+    const LinesAhead ahead = {reinterpret_cast<const char*>(next) + line * 64,
+                              static_cast<int64_t>(sizeof(Map)) * K};
+    accumulate<kCount>(rows.from(c), dy, pixels, next && line < kLines ? ahead : nothing,
+                       sums + c * kPanel);
+    c += kCount;
+    ++line;
+  };
+  while (c + kTileChannels <= channels) run(Constant<kTileChannels>{});
+  while (c + 4 <= channels) run(Constant<4>{});
   const int64_t rest = channels - c;
-  if (rest == 3) accumulate<3>(rows.from(c), dy, pixels, sums + c * kPanel);
-  if (rest == 2) accumulate<2>(rows.from(c), dy, pixels, sums + c * kPanel);
-  if (rest == 1) accumulate<1>(rows.from(c), dy, pixels, sums + c * kPanel);
+  if (rest == 3) run(Constant<3>{});
+  if (rest == 2) run(Constant<2>{});
+  if (rest == 1) run(Constant<1>{});
 }
 
 struct Pixel {
@@ -127,58 +156,72 @@ PLUSX_INLINE Vector channelsOf(const Map* row, int32_t channel, int32_t channels
   return left > 0 ? loadLanes(row + channel, left) : Vector{};
 }
 
-// to(pixel, length) = rowOf(pixel)(channel), zero beyond the last of `channels`; `length` is a whole
-// number of vectors.
-template <typename RowOf>
+// placeOf(pixel, channel) = rowOf(pixel)(channel) for `length` channels, a whole number of vectors, zero
+// beyond the last of `channels`; of bfloat16 two pixels side by side.
+template <typename Factor, typename RowOf, typename PlaceOf>
 PLUSX_INLINE void packRows(const RowOf& rowOf, int32_t pixels, int32_t channels, int32_t length,
-                           float* to) {
-  for (int32_t p = 0; p < pixels; ++p, to += length) {
-    const auto* row = rowOf(p);
-    for (int32_t i = 0; i < length; i += kWidth) store(to + i, channelsOf(row, i, channels));
-  }
-}
-
-#if defined(__AVX512BF16__)
-// (pixel/2, length, 2)
-template <typename RowOf>
-PLUSX_INLINE void packRows(const RowOf& rowOf, int32_t pixels, int32_t channels, int32_t length,
-                           BFloat* to) {
-  for (int32_t p = 0; p < pixels; p += 2) {
+                           const PlaceOf& placeOf) {
+  for (int32_t p = 0; p < pixels; p += kSteps<Factor>) {
     const auto* first = rowOf(p);
-    const auto* second = p + 1 < pixels ? rowOf(p + 1) : first;
-    const int32_t ofSecond = p + 1 < pixels ? channels : 0;
-    for (int32_t i = 0; i < length; i += kWidth, to += 2 * kWidth) {
-      storePairs(to, channelsOf(first, i, channels), channelsOf(second, i, ofSecond));
+    if constexpr (kSteps<Factor> == 1) {
+      for (int32_t i = 0; i < length; i += kWidth) store(placeOf(p, i), channelsOf(first, i, channels));
+    } else {
+      const auto* second = p + 1 < pixels ? rowOf(p + 1) : first;
+      const int32_t ofSecond = p + 1 < pixels ? channels : 0;
+      for (int32_t i = 0; i < length; i += kWidth) {
+        storePairs(placeOf(p, i), channelsOf(first, i, channels), channelsOf(second, i, ofSecond));
+      }
     }
   }
 }
-#endif
 
 // Channels of bfloat16 maps that are packed at a time: with a panel of dy they stay in the
 // second-level cache.
 constexpr int32_t kPackedChannels = 256;
 
+// Panels of k that a task sums at a time: it reads dy in longer runs, and x once for all of them.
+constexpr int32_t kTaskPanels = 4;
+// So many tasks keep the threads busy: where there are fewer, a task takes fewer panels.
+constexpr int32_t kTasks = 16;
+
+int32_t panelsOfTask(const ConvShape& s, int32_t panels, int32_t partials) {
+  if (tapsTogether(s) == 1) return 1;
+  const int32_t fair = partials * panels / kTasks;
+  const int32_t most = fair < kTaskPanels ? fair : kTaskPanels;
+  return most > panels ? panels : most > 1 ? most : 1;
+}
+
 // What a task needs beside its sums, in its thread's scratch.
 template <typename Map>
 struct WeightScratch {
-  Factor<Map> dyPanel[kBlockPixels * kPanel];
+  Factor<Map> dyPanels[kTaskPanels][kBlockPixels * kPanel];
   Factor<Map> xPacked[kIsFloat<Map> ? 1 : kBlockPixels * kPackedChannels];
   const Map* rows[kBlockPixels];
 };
 
-// sums(c, k) += Σ_p rows[p](c) dy(p, k)
+// sums(c, k) += Σ_p rows[p](c) dy(p, k); `next`: the first panel's dy of the next block, or null.
 template <typename Map>
-void accumulateRows(WeightScratch<Map>& scratch, int32_t channels, int32_t pixels, float* sums) {
+void accumulateRows(WeightScratch<Map>& scratch, int32_t panels, int32_t channels, int32_t pixels,
+                    const Map* next, int32_t K, float* sums, int64_t panelFloats) {
   if constexpr (kIsFloat<Map>) {
-    accumulateAll(channels, RowPointers{scratch.rows, 0}, scratch.dyPanel, pixels, sums);
+    for (int32_t panel = 0; panel < panels; ++panel, sums += panelFloats) {
+      accumulateAll(channels, RowPointers{scratch.rows, 0, channels}, scratch.dyPanels[panel], pixels,
+                    next ? next + panel * kPanel : next, K, sums);
+    }
   } else {
     for (int32_t c = 0; c < channels; c += kPackedChannels) {
       const int32_t count = channels - c < kPackedChannels ? channels - c : kPackedChannels;
       const int32_t length = (count + kWidth - 1) / kWidth * kWidth;
-      packRows(PLUSX_LAMBDA(int32_t p) { return scratch.rows[p] + c; }, pixels, count, length,
-               scratch.xPacked);
-      accumulateAll(count, PackedRows<Factor<Map>>{scratch.xPacked, length}, scratch.dyPanel,
-                    pixels, sums + static_cast<int64_t>(c) * kPanel);
+      packRows<Factor<Map>>(
+          PLUSX_LAMBDA(int32_t p) { return scratch.rows[p] + c; }, pixels, count, length,
+          PLUSX_LAMBDA(int32_t p, int32_t i) {
+            return scratch.xPacked + p * length + i * kSteps<Factor<Map>>;
+          });
+      for (int32_t panel = 0; panel < panels; ++panel) {
+        accumulateAll(count, PackedRows<Factor<Map>>{scratch.xPacked, length},
+                      scratch.dyPanels[panel], pixels, next ? next + panel * kPanel : next, K,
+                      sums + panel * panelFloats + static_cast<int64_t>(c) * kPanel);
+      }
     }
   }
 }
@@ -193,31 +236,38 @@ void gatherWeight(const ConvShape& s, const Map* x, const Map* dy, float* dweigh
   const int64_t pixels = static_cast<int64_t>(s.N) * s.OH * s.OW;
   const int64_t perPartial = (pixels + partials - 1) / partials;
   const int64_t panelFloats = static_cast<int64_t>(taps) * s.C * kPanel;
-  const int32_t together = tapsTogether(s), length = together * s.C;
+  const int32_t run = tapsTogether(s), length = run * s.C;
   // Behind the rest a row of zeros, and copies at the edges.
-  const size_t copied = static_cast<size_t>(length) * (together > 1 ? kBlockPixels + 1 : 1);
+  const size_t copied = static_cast<size_t>(length) * (run > 1 ? kBlockPixels + 1 : 1);
   if (sizeof(WeightScratch<Map>) + sizeof(Map) * copied > kThreadScratchBytes) __builtin_trap();
 
-  parallelFor(pool, partials * panels, [&](int32_t task, char* memory) {
+  const int32_t together = panelsOfTask(s, panels, partials);
+  const int32_t groups = (panels + together - 1) / together;
+  parallelFor(pool, partials * groups, [&](int32_t task, char* memory) {
     WeightScratch<Map>& scratch = *reinterpret_cast<WeightScratch<Map>*>(memory);
     Map* zeros = reinterpret_cast<Map*>(memory + sizeof scratch);
     Map* copies = zeros + length;
     __builtin_memset(zeros, 0, sizeof(Map) * length);
-    const int32_t panel = task % panels;
-    const int32_t k0 = panel * kPanel, outputs = s.K - k0 < kPanel ? s.K - k0 : kPanel;
-    float* sums = workspace + task * panelFloats;
-    __builtin_memset(sums, 0, sizeof(float) * panelFloats);
+    const int32_t partial = task / groups, firstPanel = task % groups * together;
+    const int32_t count = panels - firstPanel < together ? panels - firstPanel : together;
+    float* sums = workspace + (static_cast<int64_t>(partial) * panels + firstPanel) * panelFloats;
+    __builtin_memset(sums, 0, sizeof(float) * count * panelFloats);
 
-    const int64_t first = task / panels * perPartial;
+    const int64_t first = partial * perPartial;
     const int64_t end = first + perPartial < pixels ? first + perPartial : pixels;
     for (int64_t p = first; p < end; p += kBlockPixels) {
-      const int32_t count = static_cast<int32_t>(end - p < kBlockPixels ? end - p : kBlockPixels);
+      const int32_t block = static_cast<int32_t>(end - p < kBlockPixels ? end - p : kBlockPixels);
       const Pixel pixel = pixelAt(s, p);
-      packRows(PLUSX_LAMBDA(int32_t i) { return dy + (p + i) * s.K + k0; }, count, outputs, kPanel,
-               scratch.dyPanel);
-      for (int32_t tap = 0; tap < taps; tap += together) {
-        findRows(s, x, pixel, count, tap / s.S, tap % s.S, together, zeros, copies, scratch.rows);
-        accumulateRows(scratch, length, count, sums + static_cast<int64_t>(tap) * s.C * kPanel);
+      packRows<Factor<Map>>(
+          PLUSX_LAMBDA(int32_t i) { return dy + (p + i) * s.K + firstPanel * kPanel; }, block,
+          s.K - firstPanel * kPanel, count * kPanel, PLUSX_LAMBDA(int32_t pixel, int32_t k) {
+            return scratch.dyPanels[k / kPanel] + pixel * kPanel + k % kPanel * kSteps<Factor<Map>>;
+          });
+      for (int32_t tap = 0; tap < taps; tap += run) {
+        findRows(s, x, pixel, block, tap / s.S, tap % s.S, run, zeros, copies, scratch.rows);
+        const Map* next = dy + (p + block) * s.K + firstPanel * kPanel;
+        accumulateRows(scratch, count, length, block, tap == 0 ? next : nullptr, s.K,
+                       sums + static_cast<int64_t>(tap) * s.C * kPanel, panelFloats);
       }
     }
   });
