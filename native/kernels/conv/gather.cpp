@@ -123,6 +123,8 @@ void packTile(const Gather<Map>& g, GridPixel pixel, int32_t count, int32_t redu
     __builtin_memset(tile, 0, sizeof(Factor<Map>) * reduction * kTilePixels);
   }
   if (!wholeChunks) return packLines(g, pixel, count, reduction, lines, tile);
+  // Where the next tile has the same pixel, but at a row's end.
+  const int64_t ahead = static_cast<int64_t>(kTilePixels) * g.inStride * g.inC;
   for (int32_t t = 0; t < count; ++t, advance(pixel, g)) {
     for (int32_t tap = 0; tap < g.taps; ++tap) {
       const Map* from = source(g, pixel, tap);
@@ -130,6 +132,7 @@ void packTile(const Gather<Map>& g, GridPixel pixel, int32_t count, int32_t redu
           tile + (static_cast<int64_t>(tap) * g.inC / kChunk * kTilePixels + t) * kChunk;
       for (int32_t c = 0; c < g.inC; c += kChunk, to += kTilePixels * kChunk) {
         if (from) {
+          __builtin_prefetch(from + c + ahead, 0, 2);
           for (int32_t i = 0; i < kChunk; i += kWidth) copyVector(to + i, from + c + i);
         } else {
           __builtin_memset(to, 0, sizeof(Factor<Map>) * kChunk);
