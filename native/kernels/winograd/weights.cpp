@@ -18,8 +18,7 @@ PLUSX_INLINE void eachFilter(const Vector* g, const Keep& keep) {
 }
 
 // packed(filter, step of the reduction, lane) of one vector of output channels, past the caches or not.
-// `g` holds a step's
-// filter, and behind it that of the next where two lie side by side.
+// `g` holds a step's filter, and behind it that of the next where two lie side by side.
 template <typename Tiling>
 PLUSX_INLINE void packFilter(const Vector* g, int64_t filterStride, bool streaming, float* packed) {
   eachFilter<Tiling>(g, PLUSX_LAMBDA(int i) {
@@ -52,6 +51,11 @@ PLUSX_INLINE void packFilter(const Vector* g, int64_t filterStride, bool, BFloat
 }
 #endif
 
+// Chunks of the reduction that a task transforms: it reads and writes in longer runs.
+constexpr int32_t kTaskChunks = 4;
+// What is larger does not stay in the third-level cache until it is read.
+constexpr int64_t kKeptBytes = int64_t{16} << 20;
+
 // stage(first output, first reduced, staged) lays down the filters of a panel and a chunk of its
 // reduction as (kChunk, 9, kPanel), zero beyond the last: a function of the pass; the rest is the same.
 template <typename Tiling, typename Factor, typename Stage>
@@ -59,23 +63,28 @@ void packPanels(int32_t outputs, int32_t reduced, Factor* packed, Pool* pool, co
   constexpr int kStep = kSteps<Factor>;
   const int32_t panels = (outputs + kPanel - 1) / kPanel;
   const int32_t chunks = (reduced + kChunk - 1) / kChunk;
+  const int32_t runs = (chunks + kTaskChunks - 1) / kTaskChunks;
   const int64_t filterStride = static_cast<int64_t>(chunks) * kChunk * kPanel;
   const int64_t bytes = int64_t{sizeof(Factor)} * panels * kFilters * kFilters * filterStride;
-  const bool streaming = bytes > kCachedBytes;
-  parallelFor(pool, panels * chunks, [&](int32_t task, char* scratch) {
-    const int32_t output = task / chunks * kPanel, first = task % chunks * kChunk;
-    float* staged = reinterpret_cast<float*>(scratch);
-    if (output + kPanel > outputs || first + kChunk > reduced) {
-      __builtin_memset(staged, 0, sizeof(float) * kChunk * 9 * kPanel);
-    }
-    stage(output, first, staged);
-    Factor* to = packed + output / kPanel * kFilters * kFilters * filterStride +
-                 static_cast<int64_t>(first) * kPanel;
-    for (int32_t i = 0; i < kChunk; i += kStep, staged += kStep * 9 * kPanel, to += kStep * kPanel) {
-      for (int half = 0; half < kPanel; half += kWidth) {
-        Vector g[kStep * 9];
-        for (int tap = 0; tap < kStep * 9; ++tap) g[tap] = load(staged + tap * kPanel + half);
-        packFilter<Tiling>(g, filterStride, streaming, to + half * kStep);
+  const bool streaming = bytes > kKeptBytes;
+  parallelFor(pool, panels * runs, [&](int32_t task, char* scratch) {
+    const int32_t output = task / runs * kPanel, start = task % runs * kTaskChunks * kChunk;
+    const int32_t end = start + kTaskChunks * kChunk < reduced ? start + kTaskChunks * kChunk : reduced;
+    for (int32_t first = start; first < end; first += kChunk) {
+      float* staged = reinterpret_cast<float*>(scratch);
+      if (output + kPanel > outputs || first + kChunk > reduced) {
+        __builtin_memset(staged, 0, sizeof(float) * kChunk * 9 * kPanel);
+      }
+      stage(output, first, staged);
+      Factor* to = packed + output / kPanel * kFilters * kFilters * filterStride +
+                   static_cast<int64_t>(first) * kPanel;
+      for (int32_t i = 0; i < kChunk;
+           i += kStep, staged += kStep * 9 * kPanel, to += kStep * kPanel) {
+        for (int half = 0; half < kPanel; half += kWidth) {
+          Vector g[kStep * 9];
+          for (int tap = 0; tap < kStep * 9; ++tap) g[tap] = load(staged + tap * kPanel + half);
+          packFilter<Tiling>(g, filterStride, streaming, to + half * kStep);
+        }
       }
     }
   });
@@ -94,6 +103,7 @@ void packWinogradForward(const float* weight, int32_t K, int32_t C, Factor* pack
       for (int tap = 0; tap < 9; ++tap) {
         const float* from = weight + (static_cast<int64_t>(k + lane) * 9 + tap) * C + c;
         float* to = staged + tap * kPanel + lane;
+        __builtin_prefetch(from + kChunk);
         for (int32_t i = 0; i < channels; ++i) to[i * 9 * kPanel] = from[i];
       }
     }
