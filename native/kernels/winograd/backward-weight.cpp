@@ -101,8 +101,10 @@ PLUSX_INLINE void transformStep(const TiledMap<Map>& map, const TileGrid& grid,
                                 const Prologue& prologue, const TileStep<Factor<Map>>& step,
                                 int32_t t, const Domain<Lanes, Factor<Map>>& domain,
                                 Factor<Map>* to, const Transform& transform) {
-  TileSource<Map> sources[kSteps<Factor<Map>>];
-  for (int i = 0; i < kSteps<Factor<Map>>; ++i) sources[i] = tileOf<Advance>(map, grid, step.tiles[i]);
+  TileSource<Edge, Map> sources[kSteps<Factor<Map>>];
+  for (int i = 0; i < kSteps<Factor<Map>>; ++i) {
+    sources[i] = tileOf<Edge, Advance>(map, grid, step.tiles[i]);
+  }
   const int64_t positionStride = domain.positionStride();
   for (int32_t c = 0; c < domain.count; c += kWidth) {
     layDown<Tiling>(step.count, positionStride, domain.placeOf(to, t, c),

@@ -42,7 +42,7 @@ void transformInputs(const WinogradPass<Map>& pass, const TileGrid& grid, const 
     Factor<Map>* to =
         inputs + static_cast<int64_t>(t / block.groupTiles) * block.chunks * kTilePixels * kChunk +
         t % block.groupTiles * kChunk;
-    const TileSource<Map> source = tileOf<Tiling::kAdvance>(map, grid, tile);
+    const auto source = tileOf<Tiling::kInput, Tiling::kAdvance>(map, grid, tile);
     for (int32_t c = 0; c < block.chunks * kChunk; c += kWidth) {
       Factor<Map>* chunk = to + static_cast<int64_t>(c / kChunk) * kTilePixels * kChunk + c % kChunk;
       const int64_t stride = block.inputStride;

@@ -121,26 +121,47 @@ struct TiledMap {
   int32_t H, W, C, padding;
 };
 
-// One of them.
-template <typename Map>
+// One of them. At the image's edges a pixel outside is read in the place of one inside, and masked.
+template <int Edge, typename Map>
 struct TileSource {
-  int32_t top, left;
   const Map* first;  // where its first pixel is, or would be
   int64_t toNext;    // from there to the next tile's
+  bool startsRow;    // the next tile does: it has no columns from this one
+  bool inside;       // wholly: what follows is not needed
+  int64_t rows[Edge], columns[Edge];
+  int32_t masks[Edge * Edge];
 };
 
-template <int Advance, typename Map>
-PLUSX_INLINE TileSource<Map> tileOf(const TiledMap<Map>& map, const TileGrid& grid,
-                                    const TilePosition& tile) {
+template <int Edge, int Advance, typename Map>
+PLUSX_INLINE TileSource<Edge, Map> tileOf(const TiledMap<Map>& map, const TileGrid& grid,
+                                          const TilePosition& tile) {
   const auto placeOf = PLUSX_LAMBDA(const TilePosition& at) {
     const int64_t h = static_cast<int64_t>(at.n) * map.H + at.row * Advance - map.padding;
     return (h * map.W + at.column * Advance - map.padding) * map.C;
   };
   TilePosition next = tile;
   advance(next, grid);
-  const int64_t place = placeOf(tile);
-  return {tile.row * Advance - map.padding, tile.column * Advance - map.padding, map.map + place,
-          placeOf(next) - place};
+  const int64_t place = placeOf(tile), toNext = placeOf(next) - place;
+  const int32_t top = tile.row * Advance - map.padding, left = tile.column * Advance - map.padding;
+  const bool inside = top >= 0 && left >= 0 && Edge <= map.H - top && Edge <= map.W - left;
+  TileSource<Edge, Map> source;
+  source.first = map.map + place;
+  source.toNext = toNext;
+  source.startsRow = next.column == 0;
+  source.inside = inside;
+  if (inside) return source;
+  const auto nearest = PLUSX_LAMBDA(int32_t at, int32_t size) {
+    return static_cast<int64_t>(at < 0 ? 0 : at < size ? at : size - 1);
+  };
+  for (int i = 0; i < Edge; ++i) {
+    source.rows[i] = (nearest(top + i, map.H) - top) * map.W * map.C;
+    source.columns[i] = (nearest(left + i, map.W) - left) * map.C;
+    const bool row = top + i >= 0 && top + i < map.H;
+    for (int j = 0; j < Edge; ++j) {
+      source.masks[i * Edge + j] = -(row && left + j >= 0 && left + j < map.W);
+    }
+  }
+  return source;
 }
 
 PLUSX_INLINE Vector activate(Vector value, Vector scale, Vector shift) {
@@ -148,76 +169,82 @@ PLUSX_INLINE Vector activate(Vector value, Vector scale, Vector shift) {
   return mapped <= Vector{} ? Vector{} : mapped;
 }
 
-// The tile's pixels and zeros outside the image, of which `channels` exist. Outside, a pixel inside is read
-// in its place and masked: a tile's edges take no branches.
-template <int Edge, int Advance, typename Map>
-__attribute__((noinline)) void copyTile(const TiledMap<Map>& map, const TileSource<Map>& s, int32_t c,
-                           const Prologue& prologue, int32_t channels, Vector* copy) {
-  const int32_t C = map.C, below = map.H - s.top, right = map.W - s.left;
-  const int64_t row = static_cast<int64_t>(map.W) * C;
+// The tile's first `channels` numbers of a vector in each pixel.
+template <int Edge, typename Map>
+__attribute__((noinline)) void copyPart(const TiledMap<Map>& map, const TileSource<Edge, Map>& s,
+                                        int32_t c, const Prologue& prologue, int32_t channels,
+                                        Vector* copy) {
   Vector scale = {}, shift = {};
   if (prologue.scale) {
     scale = loadLanes(prologue.scale + c, channels);
     shift = loadLanes(prologue.shift + c, channels);
   }
-  // The next tile has its first columns from this one, but where it begins a row.
-  const int firstNew = s.toNext == static_cast<int64_t>(Advance) * C ? Edge - Advance : 0;
-  int64_t columns[Edge];
-  int32_t columnMasks[Edge];
-  for (int j = 0; j < Edge; ++j) {
-    columns[j] = static_cast<int64_t>(j < -s.left ? -s.left : j < right ? j : right - 1) * C;
-    columnMasks[j] = -(j >= -s.left && j < right);
-  }
-  for (int i = 0; i < Edge; ++i, copy += Edge) {
-    const int32_t rowMask = -(i >= -s.top && i < below);
-    const Map* line = s.first + c + (i < -s.top ? -s.top : i < below ? i : below - 1) * row;
-    const Map* next = s.first + c + i * row + s.toNext;
-    for (int j = firstNew; j < Edge; ++j) __builtin_prefetch(next + static_cast<int64_t>(j) * C, 0, 2);
+  const int64_t row = static_cast<int64_t>(map.W) * map.C;
+  for (int i = 0; i < Edge; ++i) {
     for (int j = 0; j < Edge; ++j) {
-      Vector value = loadLanes(line + columns[j], channels);
+      const int64_t place = s.inside ? i * row + static_cast<int64_t>(j) * map.C : s.rows[i] + s.columns[j];
+      Vector value = loadLanes(s.first + c + place, channels);
       if (prologue.scale) value = activate(value, scale, shift);
-      copy[j] = (Vector)((IntVector)value & (IntVector{} + (rowMask & columnMasks[j])));
+      const int32_t mask = s.inside ? -1 : s.masks[i * Edge + j];
+      copy[i * Edge + j] = (Vector)((IntVector)value & (IntVector{} + mask));
     }
   }
 }
 
 // Calls body(in) with in(column)(row) reading channels c .. c + kWidth of the tile, a prologue applied and
-// zero outside the image: once with direct loads for a whole tile of kWidth channels, once with a copy for
-// what is cut off. The next tile's pixels come from main memory, into the second-level cache: the first
-// cannot wait for so many lines at a time.
+// zero outside the image. The next tile's pixels come from main memory, into the second-level cache: the
+// first cannot wait for so many lines at a time.
 template <int Edge, int Advance, typename Map, typename Body>
-PLUSX_INLINE void withTile(const TiledMap<Map>& map, const TileSource<Map>& s, int32_t c,
+PLUSX_INLINE void withTile(const TiledMap<Map>& map, const TileSource<Edge, Map>& s, int32_t c,
                            const Prologue& prologue, const Body& body) {
-  const int32_t C = map.C;
-  const int32_t channels = C - c < kWidth ? C - c : kWidth;
-  const bool inside =
-      s.top >= 0 && s.left >= 0 && Edge <= map.H - s.top && Edge <= map.W - s.left;
-  if (inside && channels == kWidth) {
-    const Map* first = s.first + c;
-    const int64_t row = static_cast<int64_t>(map.W) * C, toNext = s.toNext;
+  const int64_t C = map.C, row = map.W * C, toNext = s.toNext;
+  const Map* first = s.first + c;
+  if (C - c < kWidth) {
+    Vector copy[Edge * Edge];
+    copyPart(map, s, c, prologue, static_cast<int32_t>(C - c), copy);
+    return body(PLUSX_LAMBDA(int j) {
+      const Vector* top = copy + j;
+      return PLUSX_CLOSURE(int i) { return top[i * Edge]; };
+    });
+  }
+  Vector scale = {}, shift = {};
+  if (prologue.scale) {
+    scale = load(prologue.scale + c);
+    shift = load(prologue.shift + c);
+  }
+  if (s.inside) {
     const auto column = PLUSX_LAMBDA(int j) {
-      const Map* top = opaque(first + static_cast<int64_t>(j) * C);
+      const Map* top = opaque(first + j * C);
       return PLUSX_CLOSURE(int i) {
         if (j >= Edge - Advance) __builtin_prefetch(top + toNext + i * row, 0, 2);
         return load(top + i * row);
       };
     };
     if (!prologue.scale) return body(column);
-    const Vector scale = load(prologue.scale + c), shift = load(prologue.shift + c);
     return body(PLUSX_LAMBDA(int j) {
       const auto at = column(j);
       return PLUSX_CLOSURE(int i) { return activate(at(i), scale, shift); };
     });
   }
-  Vector copy[Edge * Edge];
-  if (channels == kWidth) {
-    copyTile<Edge, Advance>(map, s, c, prologue, kWidth, copy);
-  } else {
-    copyTile<Edge, Advance>(map, s, c, prologue, channels, copy);
+  const int64_t* rows = s.rows;
+  const bool startsRow = s.startsRow;
+  const auto masked = PLUSX_LAMBDA(int j, const auto& activated) {
+    const Map* next = opaque(first + j * C + toNext);
+    const Map* top = opaque(first + s.columns[j]);
+    const int32_t* masks = s.masks + j;
+    return PLUSX_CLOSURE(int i) {
+      if (j >= Edge - Advance || startsRow) __builtin_prefetch(next + i * row, 0, 2);
+      const Vector value = activated(load(top + rows[i]));
+      return (Vector)((IntVector)value & (IntVector{} + masks[i * Edge]));
+    };
+  };
+  if (!prologue.scale) {
+    return body(PLUSX_LAMBDA(int j) {
+      return masked(j, PLUSX_CLOSURE(Vector value) { return value; });
+    });
   }
   body(PLUSX_LAMBDA(int j) {
-    const Vector* top = copy + j;
-    return PLUSX_CLOSURE(int i) { return top[i * Edge]; };
+    return masked(j, PLUSX_CLOSURE(Vector value) { return activate(value, scale, shift); });
   });
 }
 
