@@ -225,6 +225,10 @@ void runWinogradWeight(const ConvShape& s, const Map* x, const Prologue& prologu
         }
         transformTiles<Tiling, Map>(task, step, t, xTiles, dyTiles);
       }
+      const int32_t next = start + cut.blockTiles;
+      const int32_t nextTiles = endTile - next < cut.blockTiles ? endTile - next : cut.blockTiles;
+      PixelsAhead<Tiling::kAdvance, Map> xAhead(task.x, grid, next, nextTiles, firstC, countC);
+      PixelsAhead<Tiling::kOutput, Map> dyAhead(task.dy, grid, next, nextTiles, firstK, countK);
       for (const Product& product : kOrder<Tiling>.list) {
         const bool first = product.first && start == firstTile;
         const Factor<Map>* xPanel = xTiles + product.position * xStride;
@@ -233,6 +237,8 @@ void runWinogradWeight(const ConvShape& s, const Map* x, const Prologue& prologu
           const Factor<Map>* dyChunk = dyTiles + product.position * dyStride;
           for (int32_t k = 0; k < countK; k += kChunk) {
             for (int32_t i = 0; i < kChunk; i += kTileChannels) {
+              xAhead.fetch();
+              dyAhead.fetch();
               accumulateTiles<kTileChannels>(dyChunk + i * kStep, xPanel, count, first,
                                              panelSums + static_cast<int64_t>(k + i) * kPanel);
             }

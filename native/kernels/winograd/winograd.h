@@ -13,6 +13,7 @@
 // stay in the cache).
 #pragma once
 #include "kernels/conv/conv.h"
+#include "simd/streaming.h"
 #include "transforms.h"
 
 namespace plusx::PLUSX_ISA {
@@ -163,6 +164,53 @@ PLUSX_INLINE TileSource<Edge, Map> tileOf(const TiledMap<Map>& map, const TileGr
   }
   return source;
 }
+
+// The new pixels of a block of tiles, fetched a few lines at a time while another's products are computed:
+// main memory keeps up with those, transforms alone would wait for it.
+template <int Advance, typename Map>
+class PixelsAhead {
+ public:
+  // Those of `tiles` tiles, of their channels from `first` on.
+  PixelsAhead(const TiledMap<Map>& map, const TileGrid& grid, int32_t firstTile, int32_t tiles,
+              int32_t first, int32_t channels)
+      : map_(map), grid_(grid), tiles_(0), first_(first) {
+    const int64_t bytes = int64_t{sizeof(Map)} * grid.N * map.H * map.W * map.C;
+    if (tiles <= 0 || bytes <= kCachedBytes) return;
+    tiles_ = tiles;
+    tile_ = tileAt(grid, firstTile);
+    // A row's pixels lie side by side where all channels are wanted.
+    const bool whole = channels == map.C;
+    run_ = whole ? Advance : 1;
+    bytes_ = static_cast<int32_t>(sizeof(Map)) * run_ * channels;
+  }
+
+  void fetch() {
+    if (tiles_ == 0) return;
+    const int32_t h = tile_.row * Advance + row_ + map_.padding;
+    const int32_t w = tile_.column * Advance + column_ + map_.padding;
+    const int64_t pixel = (static_cast<int64_t>(tile_.n) * map_.H + h) * map_.W + w;
+    const char* from = reinterpret_cast<const char*>(map_.map + pixel * map_.C + first_) + done_;
+#pragma GCC unroll 8
+    for (int i = 0; i < kLines; ++i) __builtin_prefetch(from + i * 64, 0, 2);
+    if ((done_ += kLines * 64) < bytes_) return;
+    done_ = 0;
+    if ((column_ += run_) < Advance) return;
+    column_ = 0;
+    if (++row_ < Advance) return;
+    row_ = 0;
+    advance(tile_, grid_);
+    --tiles_;
+  }
+
+ private:
+  static constexpr int kLines = 8;
+
+  const TiledMap<Map>& map_;
+  const TileGrid& grid_;
+  TilePosition tile_;
+  int32_t tiles_, first_, run_, bytes_;
+  int32_t row_ = 0, column_ = 0, done_ = 0;
+};
 
 PLUSX_INLINE Vector activate(Vector value, Vector scale, Vector shift) {
   const Vector mapped = value * scale + shift;
