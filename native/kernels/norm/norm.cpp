@@ -9,15 +9,6 @@ struct Moments {
   double count, mean, squares;
 };
 
-// Moments of the union of two samples (Chan, Golub and LeVeque 1983, eq. 2.1).
-void merge(Moments& a, double count, double mean, double squares) {
-  if (count == 0.0) return;
-  const double total = a.count + count, difference = mean - a.mean;
-  a.mean += difference * count / total;
-  a.squares += squares + difference * difference * a.count * count / total;
-  a.count = total;
-}
-
 // What a channel's moments become.
 struct Channels {
   const float *weight, *bias;
@@ -69,20 +60,34 @@ void finishFromRows(const Map* x, int64_t M, int32_t C, const Channels& to, Pool
 // Channels of one task of finishFromPartials: a cache line of them.
 constexpr int32_t kTaskChannels = 16;
 
+// Of the union of all blocks' samples: the mean of their means, then what lies within the blocks and
+// between them.
 void finishFromPartials(const float* partials, int32_t blocks, int32_t C, const Channels& to,
                         Pool* pool) {
   parallelFor(pool, (C + kTaskChannels - 1) / kTaskChannels, [&](int32_t task, char*) {
     const int32_t first = task * kTaskChannels;
-    const int32_t end = first + kTaskChannels < C ? first + kTaskChannels : C;
-    for (int32_t c = first; c < end; ++c) {
-      Moments moments = {};
-      for (int32_t block = 0; block < blocks; ++block) {
-        const float* from = partials + static_cast<int64_t>(block) * 3 * C + c;
-        merge(moments, static_cast<double>(from[0]), static_cast<double>(from[C]),
-              static_cast<double>(from[2 * static_cast<int64_t>(C)]));
+    const int32_t channels = C - first < kTaskChannels ? C - first : kTaskChannels;
+    const auto eachBlock = [&](const auto& body) {
+      const float* counts = partials + first;
+      for (int32_t block = 0; block < blocks; ++block, counts += 3 * int64_t{C}) {
+        const float *means = counts + C, *squares = means + C;
+        for (int32_t c = 0; c < channels; ++c) {
+          body(c, static_cast<double>(counts[c]), static_cast<double>(means[c]),
+               static_cast<double>(squares[c]));
+        }
       }
-      finish(to, c, moments);
-    }
+    };
+    Moments moments[kTaskChannels] = {};
+    eachBlock([&](int32_t c, double count, double mean, double) {
+      moments[c].count += count;
+      moments[c].mean += count * mean;
+    });
+    for (int32_t c = 0; c < channels; ++c) moments[c].mean /= moments[c].count;
+    eachBlock([&](int32_t c, double count, double mean, double squares) {
+      const double difference = mean - moments[c].mean;
+      moments[c].squares += squares + count * difference * difference;
+    });
+    for (int32_t c = 0; c < channels; ++c) finish(to, first + c, moments[c]);
   });
 }
 
