@@ -143,7 +143,7 @@ int32_t roundUp(int32_t value, int32_t multiple) {
 // Gᵀ u G for one vector of channels: to dweight(tap), C numbers from one tap to the next.
 template <typename Tiling>
 void transformBack(const float* sums, int64_t filterStride, int32_t channels, int64_t C,
-                   float* dweight) {
+                   bool streaming, float* dweight) {
   transformFilterGradient<Tiling>(
       PLUSX_LAMBDA(int j) {
         const float* column = opaque(sums + j * filterStride);
@@ -151,7 +151,7 @@ void transformBack(const float* sums, int64_t filterStride, int32_t channels, in
       },
       PLUSX_LAMBDA(int i) {
         return PLUSX_CLOSURE(int j, Vector value) {
-          storeLanes(dweight + (i * 3 + j) * C, value, channels);
+          storeMap(dweight + (i * 3 + j) * C, value, channels, streaming);
         };
       });
 }
@@ -252,10 +252,12 @@ void runWinogradWeight(const ConvShape& s, const Map* x, const Prologue& prologu
 
     float* to = (cut.partials == 1 ? dweight : workspace + partial * weights) +
                 static_cast<int64_t>(firstK) * 9 * s.C + firstC;
+    const bool streaming = streams<float>(int64_t{s.K} * 9 * cut.partials, s.C);
     for (int32_t k = 0; k < countK; ++k, to += 9 * s.C) {
       for (int32_t c = 0; c < countC; c += kWidth) {
         transformBack<Tiling>(sums + c / kPanel * panelStride + k * kPanel + c % kPanel,
-                              filterStride, countC - c < kWidth ? countC - c : kWidth, s.C, to + c);
+                              filterStride, countC - c < kWidth ? countC - c : kWidth, s.C, streaming,
+                              to + c);
       }
     }
   });
