@@ -41,10 +41,17 @@ struct Constant {
   static constexpr int value = Value;
 };
 
-// A line of each pixel of the next block, fetched while this one's products are computed.
+// A panel's lines of dy in the next block, `stride` bytes from pixel to pixel: fetched one by one while
+// this block's products are computed.
 struct LinesAhead {
   const char* first;
   int64_t stride;
+  int32_t count;
+
+  LinesAhead from(int32_t line) const {
+    return line < count ? LinesAhead{first + 64 * line, stride, count - line} : LinesAhead{first, 0, 0};
+  }
+  void fetch(int32_t pixel) const { __builtin_prefetch(first + pixel * stride, 0, 2); }
 };
 
 // sums(c, k) += Σ_p x(p, c) dy(p, k) for Channels consecutive c and one panel of k.
@@ -62,7 +69,7 @@ void accumulate(const Rows& rows, const Factor* dy, int32_t pixels, const LinesA
     const Factor* x = rows.at(p);
     const Factor* d = dy + p * kPanel;
     __builtin_prefetch(rows.lineAhead(p));
-    for (int i = 0; i < kStep; ++i) __builtin_prefetch(ahead.first + (p + i) * ahead.stride, 0, 2);
+    for (int i = 0; i < kStep; ++i) ahead.fetch(p + i);
     x = opaque(x);
     d = opaque(d);
     const auto d0 = lanesOf(d), d1 = lanesOf(d + kWidth * kStep);
@@ -80,20 +87,15 @@ void accumulate(const Rows& rows, const Factor* dy, int32_t pixels, const LinesA
   }
 }
 
-// The same for so many channels; `next`: the panel's dy of the next block, K numbers apart, or null.
-template <typename Rows, typename Factor, typename Map>
+// The same for so many channels.
+template <typename Rows, typename Factor>
 void accumulateAll(int64_t channels, const Rows& rows, const Factor* dy, int32_t pixels,
-                   const Map* next, int32_t K, float* sums) {
-  constexpr int kLines = kPanel * sizeof(Map) / 64;
-  const LinesAhead nothing = {reinterpret_cast<const char*>(dy), 0};
+                   const LinesAhead& ahead, float* sums) {
   int64_t c = 0;
-  int line = 0;
+  int32_t line = 0;
   const auto run = PLUSX_LAMBDA(auto count) {
     constexpr int kCount = decltype(count)::value;
-    const LinesAhead ahead = {reinterpret_cast<const char*>(next) + line * 64,
-                              static_cast<int64_t>(sizeof(Map)) * K};
-    accumulate<kCount>(rows.from(c), dy, pixels, next && line < kLines ? ahead : nothing,
-                       sums + c * kPanel);
+    accumulate<kCount>(rows.from(c), dy, pixels, ahead.from(line), sums + c * kPanel);
     c += kCount;
     ++line;
   };
@@ -179,16 +181,17 @@ PLUSX_INLINE void packRows(const RowOf& rowOf, int32_t pixels, int32_t channels,
 // second-level cache.
 constexpr int32_t kPackedChannels = 256;
 
-// Panels of k that a task sums at a time: it reads dy in longer runs, and x once for all of them.
+// Panels of k that a task sums at most: it reads dy in longer runs. Where there are many channels, their
+// x takes the caches, and one panel at a time is faster.
 constexpr int32_t kTaskPanels = 4;
-// So many tasks keep the threads busy: where there are fewer, a task takes fewer panels.
+// So many tasks keep the threads busy: where there would be fewer, a task takes fewer panels.
 constexpr int32_t kTasks = 16;
 
-int32_t panelsOfTask(const ConvShape& s, int32_t panels, int32_t partials) {
-  if (tapsTogether(s) == 1) return 1;
+int32_t panelsPerTask(const ConvShape& s, int32_t panels, int32_t partials) {
   const int32_t fair = partials * panels / kTasks;
-  const int32_t most = fair < kTaskPanels ? fair : kTaskPanels;
-  return most > panels ? panels : most > 1 ? most : 1;
+  if (tapsTogether(s) == 1 || fair < 2) return 1;
+  const int32_t most = panels < kTaskPanels ? panels : kTaskPanels;
+  return fair < most ? fair : most;
 }
 
 // What a task needs beside its sums, in its thread's scratch.
@@ -199,14 +202,18 @@ struct WeightScratch {
   const Map* rows[kBlockPixels];
 };
 
-// sums(c, k) += Σ_p rows[p](c) dy(p, k); `next`: the first panel's dy of the next block, or null.
+// sums(c, k) += Σ_p rows[p](c) dy(p, k) for so many panels of k; `ahead` is the first one's.
 template <typename Map>
 void accumulateRows(WeightScratch<Map>& scratch, int32_t panels, int32_t channels, int32_t pixels,
-                    const Map* next, int32_t K, float* sums, int64_t panelFloats) {
+                    const LinesAhead& ahead, float* sums, int64_t panelFloats) {
+  const auto aheadOf = PLUSX_LAMBDA(int32_t panel) {
+    const int64_t bytes = static_cast<int64_t>(sizeof(Map)) * panel * kPanel;
+    return LinesAhead{ahead.first + bytes, ahead.stride, ahead.count};
+  };
   if constexpr (kIsFloat<Map>) {
     for (int32_t panel = 0; panel < panels; ++panel, sums += panelFloats) {
       accumulateAll(channels, RowPointers{scratch.rows, 0, channels}, scratch.dyPanels[panel], pixels,
-                    next ? next + panel * kPanel : next, K, sums);
+                    aheadOf(panel), sums);
     }
   } else {
     for (int32_t c = 0; c < channels; c += kPackedChannels) {
@@ -219,7 +226,7 @@ void accumulateRows(WeightScratch<Map>& scratch, int32_t panels, int32_t channel
           });
       for (int32_t panel = 0; panel < panels; ++panel) {
         accumulateAll(count, PackedRows<Factor<Map>>{scratch.xPacked, length},
-                      scratch.dyPanels[panel], pixels, next ? next + panel * kPanel : next, K,
+                      scratch.dyPanels[panel], pixels, aheadOf(panel),
                       sums + panel * panelFloats + static_cast<int64_t>(c) * kPanel);
       }
     }
@@ -241,15 +248,15 @@ void gatherWeight(const ConvShape& s, const Map* x, const Map* dy, float* dweigh
   const size_t copied = static_cast<size_t>(length) * (run > 1 ? kBlockPixels + 1 : 1);
   if (sizeof(WeightScratch<Map>) + sizeof(Map) * copied > kThreadScratchBytes) __builtin_trap();
 
-  const int32_t together = panelsOfTask(s, panels, partials);
-  const int32_t groups = (panels + together - 1) / together;
+  const int32_t perTask = panelsPerTask(s, panels, partials);
+  const int32_t groups = (panels + perTask - 1) / perTask;
   parallelFor(pool, partials * groups, [&](int32_t task, char* memory) {
     WeightScratch<Map>& scratch = *reinterpret_cast<WeightScratch<Map>*>(memory);
     Map* zeros = reinterpret_cast<Map*>(memory + sizeof scratch);
     Map* copies = zeros + length;
     __builtin_memset(zeros, 0, sizeof(Map) * length);
-    const int32_t partial = task / groups, firstPanel = task % groups * together;
-    const int32_t count = panels - firstPanel < together ? panels - firstPanel : together;
+    const int32_t partial = task / groups, firstPanel = task % groups * perTask;
+    const int32_t count = panels - firstPanel < perTask ? panels - firstPanel : perTask;
     float* sums = workspace + (static_cast<int64_t>(partial) * panels + firstPanel) * panelFloats;
     __builtin_memset(sums, 0, sizeof(float) * count * panelFloats);
 
@@ -263,10 +270,14 @@ void gatherWeight(const ConvShape& s, const Map* x, const Map* dy, float* dweigh
           s.K - firstPanel * kPanel, count * kPanel, PLUSX_LAMBDA(int32_t pixel, int32_t k) {
             return scratch.dyPanels[k / kPanel] + pixel * kPanel + k % kPanel * kSteps<Factor<Map>>;
           });
+      const LinesAhead next = {
+          reinterpret_cast<const char*>(dy + (p + block) * s.K + firstPanel * kPanel),
+          static_cast<int64_t>(sizeof(Map)) * s.K, kPanel * sizeof(Map) / 64};
       for (int32_t tap = 0; tap < taps; tap += run) {
         findRows(s, x, pixel, block, tap / s.S, tap % s.S, run, zeros, copies, scratch.rows);
-        const Map* next = dy + (p + block) * s.K + firstPanel * kPanel;
-        accumulateRows(scratch, count, length, block, tap == 0 ? next : nullptr, s.K,
+        // Only once.
+        const LinesAhead ahead = tap == 0 ? next : LinesAhead{next.first, 0, 0};
+        accumulateRows(scratch, count, length, block, ahead,
                        sums + static_cast<int64_t>(tap) * s.C * kPanel, panelFloats);
       }
     }
