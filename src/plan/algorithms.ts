@@ -232,13 +232,13 @@ export function transformsOnce({ C, K }: Pick<ConvSizes, 'C' | 'K'>): boolean {
 }
 
 // Costs, in multiply-adds of one core at its best. Measured with AVX-512, at 50·10⁹ multiply-adds a
-// second: a tile's transforms take 10 ns a channel, 30 ns where it is 8 pixels wide; a weight's at
-// stride 1 57 ns forward and 19 ns backward, at stride 2 24 ns, packed (in each block of tiles) 2 ns.
+// second: a tile's transforms take 10 ns a channel, 30 ns where it is 8 pixels wide; a weight's 14 ns
+// forward and 12 ns backward, packed (in each block of tiles) 2 ns.
 
 const perPackedWeight = 100;
 const perWeight: Readonly<Record<Exclude<ConvPass, 'conv2dInference'>, number>> = {
-  conv2d: 2800,
-  conv2dBackwardInput: 1000,
+  conv2d: 700,
+  conv2dBackwardInput: 600,
   conv2dBackwardWeight: 500,
 };
 
@@ -257,7 +257,7 @@ function winogradCost(pass: ConvPass, sizes: ConvSizes): number {
 /** Of a weight: once in a run, or, where it stays as it is, never or in each block of tiles. */
 function transformCost(pass: ConvPass, sizes: ConvSizes, blocks: number): number {
   if (pass === 'conv2dInference') return transformsOnce(sizes) ? 0 : perPackedWeight * blocks;
-  return sizes.stride === 1 ? perWeight[pass] : 1200;
+  return sizes.stride === 1 ? perWeight[pass] : 600;
 }
 
 function gemmCost(_pass: ConvPass, { N, OH, OW, C, K, R, S, groups }: ConvSizes): number {

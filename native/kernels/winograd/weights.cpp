@@ -66,7 +66,8 @@ void packPanels(int32_t outputs, int32_t reduced, Factor* packed, Pool* pool, co
   const int32_t runs = (chunks + kTaskChunks - 1) / kTaskChunks;
   const int64_t filterStride = static_cast<int64_t>(chunks) * kChunk * kPanel;
   const int64_t bytes = int64_t{sizeof(Factor)} * panels * kFilters * kFilters * filterStride;
-  const bool streaming = bytes > kKeptBytes;
+  // Of shorter vectors a line's other half comes 36 stores later: too late.
+  const bool streaming = kWidth * sizeof(float) == 64 && bytes > kKeptBytes;
   parallelFor(pool, panels * runs, [&](int32_t task, char* scratch) {
     const int32_t output = task / runs * kPanel, start = task % runs * kTaskChunks * kChunk;
     const int32_t end = start + kTaskChunks * kChunk < reduced ? start + kTaskChunks * kChunk : reduced;
