@@ -14,17 +14,8 @@ template <int Channels, typename Factor>
 __attribute__((noinline)) void accumulateTiles(const Factor* dy, const Factor* x, int32_t tiles,
                                                bool first, float* sums) {
   constexpr int kStep = kSteps<Factor>;
+  // What a long sum errs grows with the square root of its terms: each block of tiles is summed for itself.
   Vector acc[Channels][2] = {};
-  if (!first) {
-#pragma GCC unroll 16
-    for (int k = 0; k < Channels; ++k) {
-      acc[k][0] = load(sums + k * kPanel);
-      acc[k][1] = load(sums + k * kPanel + kWidth);
-      // Those of the next channels, which are next.
-      __builtin_prefetch(sums + (Channels + k) * kPanel, 1);
-      __builtin_prefetch(sums + (Channels + k) * kPanel + kWidth, 1);
-    }
-  }
   for (int32_t t = 0; t < tiles; t += kStep, dy += kChunk * kStep, x += kPanel * kStep) {
     dy = opaque(dy);
     x = opaque(x);
@@ -34,6 +25,16 @@ __attribute__((noinline)) void accumulateTiles(const Factor* dy, const Factor* x
       const auto d = broadcastOf(dy + k * kStep);
       multiplyAdd(acc[k][0], d, x0);
       multiplyAdd(acc[k][1], d, x1);
+    }
+  }
+  if (!first) {
+#pragma GCC unroll 16
+    for (int k = 0; k < Channels; ++k) {
+      acc[k][0] += load(sums + k * kPanel);
+      acc[k][1] += load(sums + k * kPanel + kWidth);
+      // Those of the next channels, which are next.
+      __builtin_prefetch(sums + (Channels + k) * kPanel, 1);
+      __builtin_prefetch(sums + (Channels + k) * kPanel + kWidth, 1);
     }
   }
 #pragma GCC unroll 16
