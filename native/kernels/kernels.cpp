@@ -17,6 +17,7 @@
 #include "pool/pool2d.cpp"
 #include "shortcut/shortcut.cpp"
 #include "winograd/backward-weight.cpp"
+#include "winograd/panels.cpp"
 #include "winograd/pass.cpp"
 #include "winograd/weights.cpp"
 

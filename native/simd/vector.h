@@ -3,6 +3,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #if defined(__AVX512F__)
 #define PLUSX_VECTOR_WIDTH 16
@@ -44,6 +45,29 @@ template <typename Element>
 PLUSX_INLINE Element* opaque(Element* pointer) {
   asm("" : "+r"(pointer));
   return pointer;
+}
+
+// Two rows change those of their lanes that are Distance apart: of `a` those whose number has the bit of
+// Distance, of `b` those whose number has not.
+template <int Distance, int... Lane>
+PLUSX_INLINE void exchange(Vector& a, Vector& b, std::integer_sequence<int, Lane...>) {
+  const Vector lower =
+      __builtin_shufflevector(a, b, (Lane & Distance ? Lane - Distance + kWidth : Lane)...);
+  b = __builtin_shufflevector(a, b, (Lane & Distance ? Lane + kWidth : Lane + Distance)...);
+  a = lower;
+}
+
+// rows(i)(j) = rows(j)(i): neighbours first, then pairs, fours and so on.
+template <int Distance = 1>
+PLUSX_INLINE void transpose(Vector (&rows)[kWidth]) {
+  if constexpr (Distance < kWidth) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kWidth; ++i) {
+      if (i & Distance) continue;
+      exchange<Distance>(rows[i], rows[i + Distance], std::make_integer_sequence<int, kWidth>{});
+    }
+    transpose<2 * Distance>(rows);
+  }
 }
 
 // Past the caches, for what is not read again soon; p is aligned to a whole vector.

@@ -143,6 +143,8 @@ const widestVector = 16;
 const filters = 36;
 /** What a thread's own scratch memory holds, in floats (`kThreadScratchBytes`), less the margins. */
 const scratchFloats = 2 ** 21 - 4096;
+/** Tiles in a register tile, by instruction set (`kTilePixels`). */
+const registerTiles = [14, 6, 4];
 /** Input channels whose weights a task transforms at a time (`kStagedChannels`). */
 const stagedChannels = 64;
 
@@ -205,14 +207,41 @@ function winogradCut(pass: ConvPass, sizes: ConvSizes): ConvCut {
   const blocks = Math.ceil(tiles / blockTiles);
   const tasks = pass === 'conv2dInference' ? 16 : 10;
   const splits = splitsOf(blocks, Math.floor(outputs / 128), tasks);
-  return { partials: 1, blockTiles, blockChannels: 0, splits };
+  const blockChannels = multipliesPanels(pass, sizes) ? stagedChannels : 0;
+  return { partials: 1, blockTiles, blockChannels, splits };
 }
 
-function winogradBytes(pass: ConvPass, { C, K }: ConvSizes, cut: ConvCut): number {
+/**
+ * Whether a training pass goes panel by panel of its output channels: where the products of a panel, of
+ * all tiles, share the second-level cache with a panel's weights, and where there are panels enough for
+ * the threads.
+ */
+function multipliesPanels(pass: ConvPass, sizes: ConvSizes): boolean {
+  if (pass === 'conv2dInference') return false;
+  const outputs = pass === 'conv2dBackwardInput' ? sizes.C : sizes.K;
+  const { products } = tilings[sizes.stride]!;
+  return winogradTiles(pass, sizes) * products * 32 * 4 <= 640 * 2 ** 10 && outputs >= 8 * 32;
+}
+
+function winogradBytes(pass: ConvPass, sizes: ConvSizes, cut: ConvCut): number {
+  const { C, K, stride } = sizes;
   const [inputs, outputs] = pass === 'conv2dBackwardInput' ? [K, C] : [C, K];
   if (pass === 'conv2dInference') return 0;
   if (pass === 'conv2dBackwardWeight') {
     return cut.partials > 1 ? cut.partials * K * 9 * C * 4 : 0;
+  }
+  if (cut.blockChannels > 0) {
+    // The inputs' transforms: of a block, as many as fill its register tiles, and a line behind each
+    // run of a position's channels.
+    const room = Math.max(
+      ...registerTiles.map((width) => {
+        const groups = Math.ceil(cut.blockTiles / width);
+        return groups * (width * stagedChannels + 16);
+      }),
+    );
+    const blocks = Math.ceil(winogradTiles(pass, sizes) / cut.blockTiles);
+    const runs = Math.ceil(inputs / stagedChannels);
+    return blocks * runs * tilings[stride]!.products * room * 4;
   }
   return filters * roundUp(outputs, 32) * roundUp(inputs, 16) * 4;
 }
@@ -232,36 +261,37 @@ export function transformsOnce({ C, K }: Pick<ConvSizes, 'C' | 'K'>): boolean {
 }
 
 // Costs, in multiply-adds of one core at its best. Measured with AVX-512, at 50·10⁹ multiply-adds a
-// second: a tile's transforms take 10 ns a channel, 30 ns where it is 8 pixels wide; a weight's 14 ns
-// forward and 12 ns backward, packed (in each block of tiles) 2 ns.
+// second: a tile's transforms take 10 ns a channel, 30 ns where it is 8 pixels wide; a weight's 12 ns
+// through main memory, 6 ns where a panel's task needs it, packed (in each block of tiles) 2 ns; its
+// gradient's 6 ns. Packed for the implicit product, or its sums unpacked, it takes 0.8 ns a tap.
 
+const perWeight = 600;
+const perPanelWeight = 300;
 const perPackedWeight = 100;
-const perWeight: Readonly<Record<Exclude<ConvPass, 'conv2dInference'>, number>> = {
-  conv2d: 700,
-  conv2dBackwardInput: 600,
-  conv2dBackwardWeight: 500,
-};
+const perGradient = 300;
+const perTap = 40;
 
 function winogradCost(pass: ConvPass, sizes: ConvSizes): number {
   const C = roundUp(sizes.C, 16);
   const K = roundUp(sizes.K, 16);
-  const { products, passTiles } = tilings[sizes.stride]!;
+  const { products } = tilings[sizes.stride]!;
   const tiles = winogradTiles(pass, sizes);
   const perInput = sizes.stride === 1 ? 500 : 1500;
-  return (
-    tiles * (products * C * K + perInput * C + 500 * K) +
-    transformCost(pass, sizes, Math.ceil(tiles / passTiles)) * C * K
-  );
+  return tiles * (products * C * K + perInput * C + 500 * K) + transformCost(pass, sizes) * C * K;
 }
 
 /** Of a weight: once in a run, or, where it stays as it is, never or in each block of tiles. */
-function transformCost(pass: ConvPass, sizes: ConvSizes, blocks: number): number {
-  if (pass === 'conv2dInference') return transformsOnce(sizes) ? 0 : perPackedWeight * blocks;
-  return sizes.stride === 1 ? perWeight[pass] : 600;
+function transformCost(pass: ConvPass, sizes: ConvSizes): number {
+  if (pass === 'conv2dBackwardWeight') return perGradient;
+  if (pass !== 'conv2dInference') return multipliesPanels(pass, sizes) ? perPanelWeight : perWeight;
+  const { passTiles } = tilings[sizes.stride]!;
+  const blocks = Math.ceil(winogradTiles(pass, sizes) / passTiles);
+  return transformsOnce(sizes) ? 0 : perPackedWeight * blocks;
 }
 
-function gemmCost(_pass: ConvPass, { N, OH, OW, C, K, R, S, groups }: ConvSizes): number {
-  return (N * OH * OW * roundUp(K, 16) * R * S * C) / groups;
+function gemmCost(pass: ConvPass, { N, OH, OW, C, K, R, S, groups }: ConvSizes): number {
+  const ofWeight = pass === 'conv2dInference' ? 0 : perTap;
+  return ((N * OH * OW + ofWeight) * roundUp(K, 16) * R * S * C) / groups;
 }
 
 export function roundUp(value: number, multiple: number): number {

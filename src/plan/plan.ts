@@ -33,7 +33,10 @@ export interface ConvCut {
   readonly partials: number;
   /** Winograd: tiles that are transformed and multiplied at a time. */
   readonly blockTiles: number;
-  /** Winograd's weight gradient: channels of a task, of C and of K alike. */
+  /**
+   * Winograd's weight gradient: channels of a task, of C and of K alike. Its other passes: where they
+   * go panel by panel of output channels, input channels that are multiplied at a time; else 0.
+   */
   readonly blockChannels: number;
   /** Winograd: tasks among which the output channels of a block are shared. */
   readonly splits: number;

@@ -44,6 +44,12 @@ const winogradConvolutions: readonly Convolution[] = [
   [2, 9, 14, 17, 3, 3, 2, 1],
   [3, 43, 58, 15, 33, 3, 2, 1],
   [1, 11, 9, 130, 257, 3, 2, 1],
+  // Blocks whose output channels are shared among tasks.
+  [1, 50, 49, 16, 257, 3, 1, 1],
+  [1, 64, 64, 16, 257, 3, 2, 1],
+  // Panel by panel, both ways, over several blocks.
+  [15, 1, 5, 257, 260, 3, 1, 1],
+  [8, 1, 9, 257, 260, 3, 2, 1],
 ];
 
 /** Groups that share a vector, fill one, fill several; in and out alike and not; rows of several tiles. */
@@ -82,13 +88,15 @@ export function convolutionCases(): StepCase[] {
 
 type Fused = readonly [N: number, H: number, W: number, C: number, K: number, stride: number];
 
-/** Blocks of tiles that are whole, cut off, and several. */
+/** Blocks of tiles that are whole, cut off, and several; the last ones panel by panel. */
 const fusedConvolutions: readonly Fused[] = [
   [1, 4, 4, 16, 32, 1],
   [2, 5, 7, 3, 17, 1],
   [3, 29, 26, 33, 16, 1],
   [2, 9, 14, 3, 17, 2],
   [3, 43, 58, 33, 16, 2],
+  [15, 1, 5, 17, 257, 1],
+  [8, 1, 9, 17, 257, 2],
 ];
 
 /** What a convolution computes as it loads and as it stores. */

@@ -35,9 +35,22 @@ test("the article's 3×3 layers are filtered with the fewest multiplications, at
   }
 });
 
-test('few tiles do not pay for transformed weights, nor few channels for transformed tiles', () => {
-  assert.deepEqual(new Set(chosen(sizesOf(1, 14, 256, 512, 2))), new Set(['gemm']));
+test('a single tile does not pay for transformed weights, nor few channels for transformed tiles', () => {
+  assert.equal(chosen(sizesOf(1, 8, 128, 256, 2))[1], 'gemm');
+  assert.deepEqual(new Set(chosen(sizesOf(1, 7, 512, 512, 1))), new Set(['winograd']));
   assert.deepEqual(new Set(chosen(sizesOf(32, 224, 3, 16, 2))), new Set(['gemm']));
+});
+
+test('few tiles and many weights go panel by panel', () => {
+  const panels = (sizes: ConvSizes) =>
+    passes
+      .map((pass) => chooseConvAlgorithm(pass, sizes, kernelCapabilities))
+      .map(({ algorithm, cut }) => algorithm === 'winograd' && cut.blockChannels === 64);
+  assert.deepEqual(panels(sizesOf(8, 7, 512, 512, 1)), [true, true, false]);
+  assert.deepEqual(panels(sizesOf(32, 8, 512, 512, 1)), [true, true, false]);
+  // Too many products for a cache, too few panels for the threads.
+  assert.deepEqual(panels(sizesOf(8, 28, 512, 512, 1)), [false, false, false]);
+  assert.deepEqual(panels(sizesOf(8, 8, 128, 128, 1)), [false, false, false]);
 });
 
 test('of stride 2, only padding 1 is taken apart', () => {

@@ -135,6 +135,10 @@ void conv2d(Arguments a, Pool* pool) {
   }
   const WinogradPass<Map> pass = {x, s.N, s.H, s.W, s.C, y, s.OH, s.OW, s.K, s.padding, packed,
                                   {scale, shift}, statistics, choice.blockTiles, choice.splits};
+  if (choice.blockChannels > 0) {
+    const auto run = s.stride == 1 ? runWinogradPanels<Stride1, Map> : runWinogradPanels<Stride2, Map>;
+    return run(pass, {weight, s.K, s.C, false}, packed, pool);
+  }
   if (s.stride == 1) {
     packWinogradForward<Stride1>(weight, s.K, s.C, packed, pool);
     runWinograd<Stride1>(pass, pool);
@@ -214,6 +218,11 @@ void conv2dBackwardInput(Arguments a, Pool* pool) {
   const int32_t padding = s.stride == 1 ? 2 - s.padding : 0;
   const WinogradPass<Map> pass = {dy, s.N, s.OH, s.OW, s.K, dx, s.H, s.W, s.C, padding, packed, {},
                                   nullptr, choice.blockTiles, choice.splits};
+  if (choice.blockChannels > 0) {
+    const auto run =
+        s.stride == 1 ? runWinogradPanels<Stride1, Map> : runWinogradPanels<Stride2Backward, Map>;
+    return run(pass, {weight, s.K, s.C, true}, packed, pool);
+  }
   if (s.stride == 1) {
     packWinogradBackward<Stride1>(weight, s.K, s.C, packed, pool);
     runWinograd<Stride1>(pass, pool);

@@ -56,11 +56,37 @@ constexpr int32_t kTaskChunks = 4;
 // What is larger does not stay in the third-level cache until it is read.
 constexpr int64_t kKeptBytes = int64_t{16} << 20;
 
-// stage(first output, first reduced, staged) lays down the filters of a panel and a chunk of its
-// reduction as (kChunk, 9, kPanel), zero beyond the last: a function of the pass; the rest is the same.
-template <typename Tiling, typename Factor, typename Stage>
-void packPanels(int32_t outputs, int32_t reduced, Factor* packed, Pool* pool, const Stage& stage) {
+// Where the taps of a panel's outputs lie, kPanel side by side: from one step of the reduction to the
+// next, and from tap to tap.
+struct Taps {
+  const float* first;
+  int64_t toStep, toTap;
+};
+
+// A panel's filters of one chunk of the reduction: to packed(filter, step, lane), zero beyond the last.
+// tapsOf(output, first, room) finds the chunk's taps, or lays them down in `room`.
+template <typename Tiling, typename Factor, typename TapsOf>
+PLUSX_INLINE void packChunk(int32_t output, int32_t first, float* room, int64_t filterStride,
+                            bool streaming, Factor* packed, const TapsOf& tapsOf) {
   constexpr int kStep = kSteps<Factor>;
+  const Taps taps = tapsOf(output, first, room);
+  const float* from = taps.first;
+  for (int32_t i = 0; i < kChunk; i += kStep, from += kStep * taps.toStep, packed += kStep * kPanel) {
+    for (int half = 0; half < kPanel; half += kWidth) {
+      Vector g[kStep * 9];
+#pragma GCC unroll 2
+      for (int step = 0; step < kStep; ++step) {
+        const float* at = opaque(from + step * taps.toStep + half);
+#pragma GCC unroll 9
+        for (int tap = 0; tap < 9; ++tap) g[step * 9 + tap] = load(at + tap * taps.toTap);
+      }
+      packFilter<Tiling>(g, filterStride, streaming, packed + half * kStep);
+    }
+  }
+}
+
+template <typename Tiling, typename Factor, typename TapsOf>
+void packPanels(int32_t outputs, int32_t reduced, Factor* packed, Pool* pool, const TapsOf& tapsOf) {
   const int32_t panels = (outputs + kPanel - 1) / kPanel;
   const int32_t chunks = (reduced + kChunk - 1) / kChunk;
   const int32_t runs = (chunks + kTaskChunks - 1) / kTaskChunks;
@@ -69,46 +95,85 @@ void packPanels(int32_t outputs, int32_t reduced, Factor* packed, Pool* pool, co
   // Of shorter vectors a line's other half comes 36 stores later: too late.
   const bool streaming = kWidth * sizeof(float) == 64 && bytes > kKeptBytes;
   parallelFor(pool, panels * runs, [&](int32_t task, char* scratch) {
-    const int32_t output = task / runs * kPanel, start = task % runs * kTaskChunks * kChunk;
+    const int32_t panel = task / runs, start = task % runs * kTaskChunks * kChunk;
     const int32_t end = start + kTaskChunks * kChunk < reduced ? start + kTaskChunks * kChunk : reduced;
+    Factor* to = packed + panel * kFilters * kFilters * filterStride;
     for (int32_t first = start; first < end; first += kChunk) {
-      float* staged = reinterpret_cast<float*>(scratch);
-      if (output + kPanel > outputs || first + kChunk > reduced) {
-        __builtin_memset(staged, 0, sizeof(float) * kChunk * 9 * kPanel);
+      packChunk<Tiling>(panel * kPanel, first, reinterpret_cast<float*>(scratch), filterStride,
+                        streaming, to + static_cast<int64_t>(first) * kPanel, tapsOf);
+    }
+  });
+}
+
+// weight (K,3,3,C) as a forward pass reduces it: channels, which lie side by side, become steps.
+PLUSX_INLINE auto forwardTaps(const float* weight, int32_t K, int32_t C) {
+  return [=](int32_t k, int32_t c, float* room) -> Taps {
+    const Taps taps = {room, 9 * kPanel, kPanel};
+    const int64_t filter = int64_t{9} * C;
+    if (k + kPanel <= K && c + kChunk <= C) {
+      for (int tap = 0; tap < 9; ++tap) {
+        const float* from = weight + k * filter + int64_t{tap} * C + c;
+        float* to = room + tap * kPanel;
+        for (int half = 0; half < kPanel; half += kWidth, from += kWidth * filter, to += kWidth) {
+          for (int i = 0; i < kChunk; i += kWidth) {
+            Vector block[kWidth];
+#pragma GCC unroll 16
+            for (int lane = 0; lane < kWidth; ++lane) {
+              const float* line = from + lane * filter + i;
+              // Those of different k often fall into one set of the first cache.
+              __builtin_prefetch(line + kChunk, 0, 2);
+              block[lane] = load(line);
+            }
+            transpose(block);
+#pragma GCC unroll 16
+            for (int step = 0; step < kWidth; ++step) store(to + (i + step) * taps.toStep, block[step]);
+          }
+        }
       }
-      stage(output, first, staged);
-      Factor* to = packed + output / kPanel * kFilters * kFilters * filterStride +
-                   static_cast<int64_t>(first) * kPanel;
-      for (int32_t i = 0; i < kChunk;
-           i += kStep, staged += kStep * 9 * kPanel, to += kStep * kPanel) {
-        for (int half = 0; half < kPanel; half += kWidth) {
-          Vector g[kStep * 9];
-          for (int tap = 0; tap < kStep * 9; ++tap) g[tap] = load(staged + tap * kPanel + half);
-          packFilter<Tiling>(g, filterStride, streaming, to + half * kStep);
+      return taps;
+    }
+    const int32_t lanes = K - k < kPanel ? K - k : kPanel, steps = C - c < kChunk ? C - c : kChunk;
+    __builtin_memset(room, 0, sizeof(float) * kChunkTaps);
+    for (int32_t lane = 0; lane < lanes; ++lane) {
+      for (int tap = 0; tap < 9; ++tap) {
+        const float* from = weight + (k + lane) * filter + int64_t{tap} * C + c;
+        float* to = room + tap * kPanel + lane;
+        for (int32_t i = 0; i < steps; ++i) to[i * taps.toStep] = from[i];
+      }
+    }
+    return taps;
+  };
+}
+
+// The same turned by 180°, reduced over K.
+PLUSX_INLINE auto backwardTaps(const float* weight, int32_t K, int32_t C) {
+  return [=](int32_t c, int32_t k, float* room) -> Taps {
+    const Taps taps = {room, 9 * kPanel, kPanel};
+    const int64_t filter = int64_t{9} * C;
+    const float* last = weight + k * filter + int64_t{8} * C + c;
+    const int32_t lanes = C - c < kPanel ? C - c : kPanel, steps = K - k < kChunk ? K - k : kChunk;
+    if (lanes < kPanel || steps < kChunk) __builtin_memset(room, 0, sizeof(float) * kChunkTaps);
+    for (int32_t i = 0; i < steps; ++i) {
+#pragma GCC unroll 9
+      for (int tap = 0; tap < 9; ++tap, room += kPanel) {
+        const float* from = last + i * filter - int64_t{tap} * C;
+        if (lanes == kPanel) {
+          store(room, load(from));
+          store(room + kWidth, load(from + kWidth));
+        } else {
+          __builtin_memcpy(room, from, sizeof(float) * lanes);
         }
       }
     }
-  });
+    return taps;
+  };
 }
 
 }  // namespace
 
 template <typename Tiling, typename Factor>
 void packWinogradForward(const float* weight, int32_t K, int32_t C, Factor* packed, Pool* pool) {
-  packPanels<Tiling>(K, C, packed, pool, [&](int32_t k, int32_t c, float* staged) {
-    const int32_t lanes = K - k < kPanel ? K - k : kPanel;
-    const int32_t channels = C - c < kChunk ? C - c : kChunk;
-    // A line of the weight at a time: those of different k often fall into one set of the cache, where
-    // they would not stay until their next channel is read.
-    for (int32_t lane = 0; lane < lanes; ++lane) {
-      for (int tap = 0; tap < 9; ++tap) {
-        const float* from = weight + (static_cast<int64_t>(k + lane) * 9 + tap) * C + c;
-        float* to = staged + tap * kPanel + lane;
-        __builtin_prefetch(from + kChunk);
-        for (int32_t i = 0; i < channels; ++i) to[i * 9 * kPanel] = from[i];
-      }
-    }
-  });
+  packPanels<Tiling>(K, C, packed, pool, forwardTaps(weight, K, C));
 }
 
 template <typename Tiling>
@@ -136,16 +201,24 @@ void transformStage(const float* packed, int32_t C, int32_t panel, int32_t first
 
 template <typename Tiling, typename Factor>
 void packWinogradBackward(const float* weight, int32_t K, int32_t C, Factor* packed, Pool* pool) {
-  packPanels<Tiling>(C, K, packed, pool, [&](int32_t c, int32_t k, float* staged) {
-    const int32_t lanes = C - c < kPanel ? C - c : kPanel;
-    const int32_t rows = K - k < kChunk ? K - k : kChunk;
-    for (int32_t i = 0; i < rows; ++i) {
-      for (int tap = 0; tap < 9; ++tap, staged += kPanel) {
-        const float* from = weight + (static_cast<int64_t>(k + i) * 9 + 8 - tap) * C + c;
-        __builtin_memcpy(staged, from, sizeof(float) * lanes);
-      }
+  packPanels<Tiling>(C, K, packed, pool, backwardTaps(weight, K, C));
+}
+
+template <typename Tiling, typename Factor>
+void stageWeights(const StagedWeights& weights, int32_t panel, int32_t first, int32_t count,
+                  float* room, Factor* staged) {
+  const auto [weight, K, C, backward] = weights;
+  const auto run = PLUSX_LAMBDA(const auto& tapsOf) {
+    for (int32_t i = 0; i < count; i += kChunk) {
+      packChunk<Tiling>(panel * kPanel, first + i, room, kStagedStride, false, staged + i * kPanel,
+                        tapsOf);
     }
-  });
+  };
+  if (backward) {
+    run(backwardTaps(weight, K, C));
+  } else {
+    run(forwardTaps(weight, K, C));
+  }
 }
 
 }  // namespace plusx::PLUSX_ISA

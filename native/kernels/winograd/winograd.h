@@ -19,7 +19,7 @@
 namespace plusx::PLUSX_ISA {
 
 // Input channels whose weights a task transforms at a time (`stagedChannels` of algorithms.ts): with
-// the inputs they fill the second-level cache.
+// the inputs, or the products, they fill the second-level cache.
 constexpr int kStagedChannels = 64;
 // Between their filters, a line added as in a pass's blocks.
 constexpr int64_t kStagedStride = kStagedChannels * kPanel + kChunk;
@@ -54,6 +54,7 @@ struct WinogradPass {
 template <typename Tiling, typename Map>
 void runWinograd(const WinogradPass<Map>& pass, Pool* pool);
 
+
 // weight (K,3,3,C) → G g Gᵀ for forward, reduced over C.
 template <typename Tiling, typename Factor>
 void packWinogradForward(const float* weight, int32_t K, int32_t C, Factor* packed, Pool* pool);
@@ -65,6 +66,28 @@ void transformStage(const float* packed, int32_t C, int32_t panel, int32_t first
 // The same turned by 180°, reduced over K.
 template <typename Tiling, typename Factor>
 void packWinogradBackward(const float* weight, int32_t K, int32_t C, Factor* packed, Pool* pool);
+
+// A weight as it is, of which a task transforms what it needs.
+struct StagedWeights {
+  const float* weight;  // (K,3,3,C)
+  int32_t K, C;
+  bool backward;  // turned by 180°, reduced over K
+};
+
+// Room for the taps of a panel and a chunk of the reduction: (kChunk, 9, kPanel).
+constexpr int64_t kChunkTaps = kChunk * 9 * kPanel;
+
+// A panel's filters, steps first .. first + count of the reduction, to `staged` (36, kStagedChannels,
+// kPanel), a line between filters. `room`: kChunkTaps.
+template <typename Tiling, typename Factor>
+void stageWeights(const StagedWeights& weights, int32_t panel, int32_t first, int32_t count,
+                  float* room, Factor* staged);
+
+// The same pass where tiles are few: see panels.cpp. `inputs`: room for all tiles' transforms, in which
+// each of them takes kTilePixels / groupTiles places (`winogradBytes` of algorithms.ts).
+template <typename Tiling, typename Map>
+void runWinogradPanels(const WinogradPass<Map>& pass, const StagedWeights& weights,
+                       Factor<Map>* inputs, Pool* pool);
 
 // How the sum over tiles is cut: into `partials` ranges of tiles, and the channels into blocks;
 // within a range `blockTiles` at a time.

@@ -1,0 +1,209 @@
+// What a pass over tiles does with a block of them: transforms, products, statistics.
+#pragma once
+#include "kernels/conv/multiply.h"
+#include "winograd.h"
+
+namespace plusx::PLUSX_ISA {
+
+// Tiles that are transformed and multiplied together, and how their transforms lie.
+struct Block {
+  int32_t first, count;  // tiles
+  int32_t groups;        // of so many tiles, at most kTilePixels, all alike: each has room for kTilePixels
+  int32_t groupTiles;
+  int32_t chunks;     // of kChunk input channels
+  int32_t runChunks;  // that are multiplied together
+  // Of inputs: between positions, groups, runs.
+  int64_t inputStride, groupStride, runStride;
+  int64_t productStride;  // between positions
+};
+
+// The block's inputs lie as (position, group, channels), or, where they are multiplied in runs of channels,
+// as (run, group, position, channels of the run): as one run after the other reads them.
+template <typename Tiling, typename Map>
+Block blockAt(const WinogradPass<Map>& pass, int32_t tiles, int32_t index, bool inRuns) {
+  Block block;
+  block.first = index * pass.blockTiles;
+  const int32_t left = tiles - block.first;
+  block.count = left < pass.blockTiles ? left : pass.blockTiles;
+  block.groups = (block.count + kTilePixels - 1) / kTilePixels;
+  block.groupTiles = (block.count + block.groups - 1) / block.groups;
+  block.chunks = (pass.inC + kChunk - 1) / kChunk;
+  block.runChunks = inRuns ? kStagedChannels / kChunk : block.chunks;
+  const int64_t run = int64_t{block.runChunks} * kTilePixels * kChunk;
+  if (inRuns) {
+    block.inputStride = run + kLine<Factor<Map>>;
+    block.groupStride = kPositions<Tiling> * block.inputStride;
+    block.runStride = block.groups * block.groupStride;
+  } else {
+    block.groupStride = run;
+    block.inputStride = block.groups * block.groupStride + kLine<Factor<Map>>;
+    block.runStride = kPositions<Tiling> * block.inputStride;
+  }
+  block.productStride = static_cast<int64_t>(block.groups) * kTilePixels * kPanel + kLine<float>;
+  return block;
+}
+
+// Of all inputs of a block.
+static inline int64_t inputFactors(const Block& block) {
+  return (block.chunks + block.runChunks - 1) / block.runChunks * block.runStride;
+}
+
+// inputs(position, tile, channel) = Bᵀ d B of tiles from .. to of the block, zero beyond the last channel.
+template <typename Tiling, typename Map>
+void transformInputs(const WinogradPass<Map>& pass, const TileGrid& grid, const Block& block,
+                     int32_t from, int32_t to, Factor<Map>* inputs) {
+  const TiledMap<Map> map = {pass.in, pass.inH, pass.inW, pass.inC, pass.padding};
+  // Only what goes forward has a prologue: the compiler is to know.
+  const Prologue prologue = Tiling::kForward ? pass.prologue : Prologue{};
+  TilePosition tile = tileAt(grid, block.first + from);
+  for (int32_t t = from; t < to; ++t, advance(tile, grid)) {
+    Factor<Map>* place =
+        inputs + t / block.groupTiles * block.groupStride + t % block.groupTiles * kChunk;
+    const auto source = tileOf<Tiling::kInput, Tiling::kAdvance>(map, grid, tile);
+    for (int32_t c = 0; c < block.chunks * kChunk; c += kWidth) {
+      const int32_t chunk = c / kChunk;
+      Factor<Map>* first = place + chunk / block.runChunks * block.runStride +
+                           int64_t{chunk % block.runChunks} * kTilePixels * kChunk + c % kChunk;
+      const int64_t stride = block.inputStride;
+      const auto keep = PLUSX_LAMBDA(int i) {
+        Factor<Map>* row = opaque(first + i * Tiling::kProducts * stride);
+        return PLUSX_CLOSURE(int j, Vector value) {
+          store(row + j * stride, value);
+        };
+      };
+      if (c >= pass.inC) {
+        for (int p = 0; p < kPositions<Tiling>; ++p) store(first + p * stride, Vector{});
+        continue;
+      }
+      withTile<Tiling::kInput, Tiling::kAdvance>(
+          map, source, c, prologue,
+          PLUSX_LAMBDA(const auto& in) { transformInputTile<Tiling>(in, keep); });
+    }
+  }
+}
+
+// Count, mean and squared deviations of one vector of channels, from sums around a pivot: a value
+// of the same distribution, so that nothing cancels.
+struct Deviations {
+  Vector pivot, sum, squares;
+  int32_t count;
+};
+
+// y = Aᵀ m A of every tile for a panel of output channels: stored with its statistics, or, where
+// Inference, behind the epilogue. Both vectors of a pixel are stored before the next one's: main memory
+// takes neighbours faster.
+template <typename Tiling, bool Inference, typename Map>
+void transformOutputs(const WinogradPass<Map>& pass, const TileGrid& grid, const Block& block,
+                      const float* products, int32_t firstOutput, Deviations* deviations) {
+  constexpr int kTile = Tiling::kOutput;
+  const bool streaming = streams<Map>(int64_t{pass.N} * pass.outH * pass.outW, pass.outC);
+  const int64_t row = static_cast<int64_t>(pass.outW) * pass.outC;
+  TilePosition tile = tileAt(grid, block.first);
+  for (int32_t t = 0; t < block.count; ++t, advance(tile, grid)) {
+    const int32_t oh = tile.row * kTile, ow = tile.column * kTile;
+    const int32_t rows = pass.outH - oh < kTile ? pass.outH - oh : kTile;
+    const int32_t columns = pass.outW - ow < kTile ? pass.outW - ow : kTile;
+    const int64_t pixels = (static_cast<int64_t>(tile.n) * pass.outH + oh) * pass.outW + ow;
+    for (int half = 0; half < 2; ++half) {
+      const int32_t k = firstOutput + half * kWidth;
+      if (k >= pass.outC) break;
+      const int32_t channels = pass.outC - k < kWidth ? pass.outC - k : kWidth;
+      const float* from = products + half * kWidth +
+                          int64_t{t / block.groupTiles * kTilePixels + t % block.groupTiles} * kPanel;
+      const int64_t stride = block.productStride;
+      Vector y[kTile * kTile];
+      transformOutputTile<Tiling>(
+          PLUSX_LAMBDA(int j) {
+            const float* column = opaque(from + j * stride);
+            return PLUSX_CLOSURE(int i) { return load(column + i * Tiling::kProducts * stride); };
+          },
+          PLUSX_LAMBDA(int i) {
+            Vector* row = y + i * kTile;
+            return PLUSX_CLOSURE(int j, Vector value) { row[j] = value; };
+          });
+
+      Deviations& known = deviations[half];
+      if (t == 0) known = {y[0], Vector{}, Vector{}, 0};
+      known.count += rows * columns;
+      Vector sum = known.sum, squares = known.squares;
+      Map* to = pass.out + pixels * pass.outC + k;
+      const auto keep = PLUSX_LAMBDA(int i, int j, int32_t lanes) {
+        Vector value = y[i * kTile + j];
+        Map* pixel = to + i * row + static_cast<int64_t>(j) * pass.outC;
+        if constexpr (Inference) {
+          const Epilogue& epilogue = pass.epilogue;
+          const float* residual =
+              epilogue.residual ? epilogue.residual + (pixel - pass.out) : nullptr;
+          value = epilogueOf(value, epilogue.shift + k, residual, epilogue.relu, lanes);
+        } else {
+          const Vector deviation = value - known.pivot;
+          sum += deviation;
+          squares += deviation * deviation;
+        }
+        storeMap(pixel, value, lanes, streaming);
+      };
+      if (rows == kTile && columns == kTile && channels == kWidth) {
+#pragma GCC unroll 8
+        for (int i = 0; i < kTile; ++i) {
+#pragma GCC unroll 8
+          for (int j = 0; j < kTile; ++j) keep(i, j, kWidth);
+        }
+      } else {
+        for (int i = 0; i < rows; ++i) {
+          for (int j = 0; j < columns; ++j) keep(i, j, channels);
+        }
+      }
+      known.sum = sum;
+      known.squares = squares;
+    }
+  }
+}
+
+template <typename Map>
+void storeDeviations(const WinogradPass<Map>& pass, int32_t index, int32_t k, const Deviations& deviations) {
+  const int32_t channels = pass.outC - k < kWidth ? pass.outC - k : kWidth;
+  const float count = static_cast<float>(deviations.count);
+  const Vector shift = deviations.sum / count;
+  const Vector mean = deviations.pivot + shift;
+  const Vector squares = deviations.squares - deviations.sum * shift;
+  float* to = pass.statistics + static_cast<int64_t>(index) * 3 * pass.outC + k;
+  for (int32_t o = 0; o < channels; ++o) {
+    to[o] = count;
+    to[pass.outC + o] = mean[o];
+    to[2 * pass.outC + o] = squares[o];
+  }
+}
+
+// Keeps a block's statistics of a panel.
+template <typename Map>
+void storeStatistics(const WinogradPass<Map>& pass, int32_t index, int32_t firstOutput,
+                     const Deviations* deviations) {
+  for (int half = 0; half < 2; ++half) {
+    const int32_t k = firstOutput + half * kWidth;
+    if (k < pass.outC) storeDeviations(pass, index, k, deviations[half]);
+  }
+}
+
+// products(position, tile, lane) = inputs · weights, a panel's, over `channels` input channels, or the same
+// added to them; `filterStride` factors lie between two transformed filters. Before each register tile
+// ahead() fetches what is needed next.
+template <typename Tiling, bool Accumulate, typename Factor, typename Ahead>
+void multiplyPositions(const Block& block, const Factor* inputs, int32_t channels,
+                       const Factor* weights, int64_t filterStride, float* products,
+                       const Ahead& ahead) {
+  for (const Product& product : kOrder<Tiling>.list) {
+    const Factor* tile = inputs + product.position * block.inputStride;
+    const Factor* filter = weights + product.filter * filterStride;
+    float* to = products + product.position * block.productStride;
+    for (int32_t g = 0; g < block.groups; ++g) {
+      const int32_t left = block.count - g * block.groupTiles;
+      ahead();
+      multiplyRows<Accumulate>(left < block.groupTiles ? left : block.groupTiles, tile, filter,
+                               channels, to);
+      tile += block.groupStride;
+      to += kTilePixels * kPanel;
+    }
+  }
+}
+
+}  // namespace plusx::PLUSX_ISA
