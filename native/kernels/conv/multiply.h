@@ -40,6 +40,7 @@ __attribute__((noinline)) void multiplyTile(const Factor* tile, const Factor* pa
       }
       tile += kTilePixels * kChunk;
     }
+    out = opaque(out);
     if (Accumulate || run > 0) {
 #pragma GCC unroll 16
       for (int t = 0; t < Rows; ++t) {
