@@ -4,6 +4,7 @@
 #include <thread>
 #include <vector>
 
+#include "pages.h"
 #include "pool.h"
 #include "redzone.h"
 
@@ -11,10 +12,9 @@ namespace plusx {
 
 class OwnedPool {
  public:
-  explicit OwnedPool(int32_t threads) : memory_(poolMemoryBytes(threads) + kAlignment) {
-    const auto address = reinterpret_cast<uintptr_t>(memory_.data());
-    const uintptr_t aligned = (address + kAlignment - 1) / kAlignment * kAlignment;
-    poolInit(&pool_, threads, memory_.data() + (aligned - address));
+  explicit OwnedPool(int32_t threads) : memory_(poolMemoryBytes(threads)) {
+    if (!memory_.data()) __builtin_trap();
+    poolInit(&pool_, threads, memory_.data());
     forbid(pool_.shared + kSharedScratchBytes, kScratchGapBytes);
     for (int32_t i = 0; i < threads; ++i) {
       forbid(threadScratch(&pool_, i) + kThreadScratchBytes, kScratchGapBytes);
@@ -24,7 +24,7 @@ class OwnedPool {
   ~OwnedPool() {
     poolStop(&pool_);
     for (std::thread& worker : workers_) worker.join();
-    allow(memory_.data(), memory_.size());
+    allow(memory_.data(), memory_.bytes());
   }
   OwnedPool(const OwnedPool&) = delete;
   OwnedPool& operator=(const OwnedPool&) = delete;
@@ -32,9 +32,7 @@ class OwnedPool {
   Pool* get() { return &pool_; }
 
  private:
-  static constexpr size_t kAlignment = 64;
-
-  std::vector<char> memory_;
+  Pages memory_;
   Pool pool_;
   std::vector<std::thread> workers_;
 };
