@@ -12,6 +12,8 @@ export interface Fusions {
   readonly convPrologue: readonly ConvAlgorithm[];
   /** Algorithms that sum their outputs' statistics as they store them. */
   readonly convStatistics: readonly ConvAlgorithm[];
+  /** Algorithms that add another gradient to the input's. */
+  readonly convGradientSum: readonly ConvAlgorithm[];
   /** Whether convolutions add, and apply relu, as they store, on weights that were packed before. */
   readonly convInference: boolean;
 }

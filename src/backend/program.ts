@@ -57,6 +57,7 @@ const rows: { readonly [Kind in StepKind]: (step: StepOf<Kind>) => readonly Argu
   conv2dBackwardInput: (step) => [
     step.dy,
     step.weight,
+    step.other,
     step.dx,
     step.workspace,
     ...convolution(step.dx, step.dy, step.weight, step),
@@ -225,7 +226,12 @@ const rows: { readonly [Kind in StepKind]: (step: StepOf<Kind>) => readonly Argu
 /** What the C++ kernels can, on every instruction set. */
 export const kernelCapabilities: Capabilities = {
   convAlgorithms: ['winograd', 'gemm', 'grouped'],
-  fusions: { convPrologue: ['winograd'], convStatistics: ['winograd'], convInference: true },
+  fusions: {
+    convPrologue: ['winograd'],
+    convStatistics: ['winograd'],
+    convGradientSum: ['gemm'],
+    convInference: true,
+  },
 };
 
 /** All kinds, in the order of their opcodes. */

@@ -100,12 +100,14 @@ export const conv2d: OpRule<Conv2dForwardAttributes> = {
   flops: ([, weight], [y]) => 2 * product(y!) * perOutput(weight!),
 };
 
+/** From dy and the weight; a third input is a gradient that is added to it. */
 export const conv2dBackwardInput: OpRule<Conv2dBackwardInputAttributes> = {
   infer([dy, weight], { inputHeight, inputWidth, groups = 1 }) {
     return [f32(at(dy!.shape, 0), inputHeight, inputWidth, at(weight!.shape, 3) * groups)];
   },
   vjp: noSecondDerivative,
   flops: ([dy, weight]) => 2 * product(dy!) * perOutput(weight!),
+  mayOverwrite: [2],
 };
 
 export const conv2dBackwardWeight: OpRule<Conv2dBackwardWeightAttributes> = {

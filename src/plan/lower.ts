@@ -67,6 +67,7 @@ export const lowerTable: { readonly [Op in LoweredOp]: Lower<Op> } = {
     kind: 'conv2dBackwardInput',
     dy: context.inputs[0]!,
     weight: context.inputs[1]!,
+    other: context.inputs[2] ?? null,
     dx: context.outputs[0]!,
     ...convolution(context),
   }),

@@ -113,10 +113,12 @@ export type Step =
       readonly y: Slot; // (N, OH, OW, K)
       readonly relu: boolean;
     } & ConvAttributes)
+  /** `other` is added: what has come to x by another way. dx may lie in its memory. */
   | ({
       readonly kind: 'conv2dBackwardInput';
       readonly dy: Slot; // (N, OH, OW, K)
       readonly weight: Slot; // (K, R, S, C/groups)
+      readonly other: Slot | null; // (N, H, W, C)
       readonly dx: Slot; // (N, H, W, C)
     } & ConvAttributes)
   | ({

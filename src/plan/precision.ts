@@ -31,7 +31,7 @@ const alike = (inputs: readonly number[], outputs: readonly number[]): Alike => 
 export const mapOperands: Partial<Readonly<Record<OpName, readonly Alike[]>>> = {
   normalizeImage: [alike([], [0])],
   conv2d: [alike([0], [0])],
-  conv2dBackwardInput: [alike([0], [0])],
+  conv2dBackwardInput: [alike([0, 2], [0])],
   conv2dBackwardWeight: [alike([0, 1], [])],
   addBias: [alike([0], [0])],
   sumToChannels: [alike([0], [])],

@@ -66,6 +66,14 @@ const groupedConvolutions: readonly Convolution[] = [
   [1, 65, 67, 8, 8, 3, 1, 1, 2],
 ];
 
+/** Whose input's gradient is added to another. */
+const summedConvolutions: readonly Convolution[] = [
+  [3, 6, 5, 16, 15, 1, 2, 0],
+  [2, 5, 7, 35, 33, 1, 1, 0],
+  [1, 7, 7, 64, 33, 3, 2, 0],
+  [1, 19, 23, 3, 17, 11, 4, 2],
+];
+
 /**
  * Rounding errors of F(4×4, 3×3) beside those of a plain sum: 8.6e-7 and 1.1e-7 at 64 channels. Those of
  * stride 2 are smaller, 4.7e-7.
@@ -83,6 +91,7 @@ export function convolutionCases(): StepCase[] {
         capabilities: { convInOrder: true },
       })),
     ),
+    ...summedConvolutions.flatMap((sizes) => summedCases(sizes)),
   ];
 }
 
@@ -131,17 +140,8 @@ export function fusedCases(): StepCase[] {
 
 /** Its statistics come out of the convolution where the backend joins them. */
 function convolutionAndNorm([N, H, W, C, K, stride]: Fused): StepCase {
-  const builder = new GraphBuilder();
+  const { builder, tensor, data } = drawnGraph(C);
   const emit = emitInto(builder, () => 'case');
-  const data = new Map<string, TensorData>();
-  const random = new Random(1, 'bench', C);
-  const tensor = (role: 'input' | 'state', name: string, { shape, dtype, draw }: Drawn) => {
-    data.set(
-      name,
-      allocateLike(dtype, elementCount(shape)).map(() => draw(random)),
-    );
-    return builder[role](name, { shape, dtype });
-  };
   const x = tensor('input', 'x', signed(N, H, W, C));
   const weight = tensor('input', 'weight', signed(K, 3, 3, C));
   const y = emit('conv2d', [x, weight], { stride, padding: 1 })[0]!;
@@ -156,6 +156,46 @@ function convolutionAndNorm([N, H, W, C, K, stride]: Fused): StepCase {
   const title = `conv2d and batchNorm, ${N}×${H}×${W}×${C} to ${K}, stride ${stride}`;
   const reduction = winogradError * (9 * C + N * H * W);
   return { title, graph: builder.build(), data, reduction };
+}
+
+/** A sum that has a place of its own, and one in the memory of what it is added to. */
+function summedCases([N, H, W, C, K, R, stride, padding]: Convolution): StepCase[] {
+  const positions = (size: number) => Math.floor((size + 2 * padding - R) / stride) + 1;
+  const [x, weight] = [signed(N, H, W, C), signed(K, R, R, C)];
+  const dy = signed(N, positions(H), positions(W), K);
+  const attributes = { stride, padding, inputHeight: H, inputWidth: W };
+  const sizes = `${N}×${H}×${W}×${C} to ${K}, ${R}×${R}, stride ${stride}, added`;
+  const reduction = R * R * K + 2;
+  const apart = describe({
+    op: 'conv2dBackwardInput',
+    sizes,
+    inputs: [dy, weight, x],
+    attributes,
+    reduction,
+  });
+  const { builder, tensor, data } = drawnGraph(C);
+  const emit = emitInto(builder, () => 'case');
+  const values = [dy, weight].map((drawn, i) => tensor('input', `tensor${i}`, drawn));
+  const others = ['a', 'b'].map((name) => tensor('input', name, x));
+  const sum = emit('add', others, {})[0]!;
+  builder.output('dx', emit('conv2dBackwardInput', [...values, sum], attributes)[0]!);
+  const title = `conv2dBackwardInput ${sizes} in place`;
+  return [apart, { title, graph: builder.build(), data, reduction }];
+}
+
+/** A graph that draws the tensors that it begins with. */
+function drawnGraph(seed: number) {
+  const builder = new GraphBuilder();
+  const data = new Map<string, TensorData>();
+  const random = new Random(1, 'bench', seed);
+  const tensor = (role: 'input' | 'state', name: string, { shape, dtype, draw }: Drawn) => {
+    data.set(
+      name,
+      allocateLike(dtype, elementCount(shape)).map(() => draw(random)),
+    );
+    return builder[role](name, { shape, dtype });
+  };
+  return { builder, tensor, data };
 }
 
 function casesOfConvolution(convolution: Convolution): StepCase[] {

@@ -89,7 +89,13 @@ const samples: { readonly [Kind in StepKind]: Sample<Kind> } = {
     sizes: convolutionSizes,
   },
   conv2dBackwardInput: {
-    step: { dy: output(101), weight: filter(102), dx: image(103), ...convolution },
+    step: {
+      dy: output(101),
+      weight: filter(102),
+      other: image(103),
+      dx: image(104),
+      ...convolution,
+    },
     sizes: convolutionSizes,
   },
   conv2dBackwardWeight: {

@@ -101,14 +101,17 @@ test('the relu before a block is computed as its convolution and its sum load it
   );
 });
 
-test('gradients are added as the relu before a block masks them; the stem has no mask of its own', () => {
+test('gradients are added by the shortcut, or as the relu before a block masks them', () => {
   const articles = trainingGraph(resnet18({ stem: 'conv3x3' }), { ...options, imageSize: 64 });
   const { steps } = compilePlan(articles, kernelCapabilities);
   const masks = steps.filter((step) => step.kind === 'reluBackward');
   assert.deepEqual(
     masks.map(({ other }) => other !== null),
-    [false, true, true, true, true, true, true, true],
+    [false, true, false, true, false, true, false, true],
   );
+  const shortcuts = steps.filter((step) => step.kind === 'conv2dBackwardInput' && step.other);
+  assert.equal(shortcuts.length, 3);
+  // The stem has no mask of its own.
   assert.equal(steps.filter(({ kind }) => kind === 'add').length, 1);
 });
 
@@ -128,7 +131,12 @@ async function expectSameFused(network: Module): Promise<void> {
     ...reference,
     capabilities: {
       convAlgorithms: ['direct'],
-      fusions: { convPrologue: ['direct'], convStatistics: ['direct'], convInference: true },
+      fusions: {
+        convPrologue: ['direct'],
+        convStatistics: ['direct'],
+        convGradientSum: ['direct'],
+        convInference: true,
+      },
     },
   } as const;
   const stepCase = { title: '', graph, data, reduction: 0 };

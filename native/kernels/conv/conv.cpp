@@ -64,25 +64,30 @@ void gatherForward(const ConvShape& s, const Map* x, const Factor<Map>* packed, 
                  pool);
 }
 
-// Zeros in every stride-th pixel of every stride-th row from one on: those that no tap reaches.
+// Every stride-th pixel of every stride-th row from one on, those that no tap reaches: what is in `other`,
+// or zero.
 template <typename Map>
-void clearPixels(const ConvShape& s, int32_t row0, int32_t column0, Map* dx, Pool* pool) {
+void fillPixels(const ConvShape& s, int32_t row0, int32_t column0, const Map* other, Map* dx,
+                Pool* pool) {
+  if (other == dx) return;
   const int32_t rows = (s.H - row0 + s.stride - 1) / s.stride;
   const bool streaming = streams<Map>(int64_t{s.N} * s.H * s.W, s.C);
   parallelFor(pool, s.N * rows, [&](int32_t task, char*) {
     const int64_t row = static_cast<int64_t>(task / rows) * s.H + row0 + task % rows * s.stride;
     for (int32_t column = column0; column < s.W; column += s.stride) {
-      Map* pixel = dx + (row * s.W + column) * s.C;
+      const int64_t pixel = (row * s.W + column) * s.C;
       for (int32_t c = 0; c < s.C; c += kWidth) {
-        storeMap(pixel + c, Vector{}, s.C - c < kWidth ? s.C - c : kWidth, streaming);
+        const int32_t lanes = s.C - c < kWidth ? s.C - c : kWidth;
+        const Vector value = other ? loadLanes(other + pixel + c, lanes) : Vector{};
+        storeMap(dx + pixel + c, value, lanes, streaming);
       }
     }
   });
 }
 
 template <typename Map>
-void gatherBackwardInput(const ConvShape& s, const Map* dy, const float* weight, Map* dx,
-                         Factor<Map>* workspace, Pool* pool) {
+void gatherBackwardInput(const ConvShape& s, const Map* dy, const float* weight, const Map* other,
+                         Map* dx, Factor<Map>* workspace, Pool* pool) {
   if (s.R * s.S > kMaxTaps) __builtin_trap();
   const int64_t filter = static_cast<int64_t>(s.R) * s.S * s.C;
   for (int32_t row0 = 0; row0 < s.stride && row0 < s.H; ++row0) {
@@ -99,14 +104,15 @@ void gatherBackwardInput(const ConvShape& s, const Map* dy, const float* weight,
         }
       }
       if (taps == 0) {
-        clearPixels(s, row0, column0, dx, pool);
+        fillPixels(s, row0, column0, other, dx, pool);
         continue;
       }
       const int32_t gridH = (s.H - row0 + s.stride - 1) / s.stride;
       const int32_t gridW = (s.W - column0 + s.stride - 1) / s.stride;
       packWeights({weight, 1, s.C, filter, s.C, s.K}, tapIndex, taps, workspace, pool);
       runGather<Map>({dy,   s.N,     s.OH,     s.OW, s.K,  dx,     s.H,       s.W, s.C, gridH, gridW,
-                      row0, column0, s.stride, 1,    taps, tapRow, tapColumn, 1, workspace},
+                      row0, column0, s.stride, 1,    taps, tapRow, tapColumn, 1, workspace,
+                      {},   1,       other},
                      pool);
     }
   }
@@ -203,16 +209,18 @@ template <typename Map>
 void conv2dBackwardInput(Arguments a, Pool* pool) {
   const Map* dy = a.tensor<Map>();
   const float* weight = a.floats();
+  const Map* other = a.tensor<Map>();
   Map* dx = a.tensor<Map>();
   void* workspace = a.slot();
   const ConvShape s = readShape(a);
   const ConvChoice choice = readChoice(a);
+  if (other && choice.algorithm != ConvAlgorithm::gemm) __builtin_trap();
   if (choice.algorithm == ConvAlgorithm::grouped) {
     return groupedBackwardInput(s, dy, weight, dx, static_cast<float*>(workspace), pool);
   }
   Factor<Map>* packed = static_cast<Factor<Map>*>(workspace);
   if (choice.algorithm == ConvAlgorithm::gemm) {
-    return gatherBackwardInput(s, dy, weight, dx, packed, pool);
+    return gatherBackwardInput(s, dy, weight, other, dx, packed, pool);
   }
   // Of stride 2, dx's first pair of rows and columns begins at dy's first.
   const int32_t padding = s.stride == 1 ? 2 - s.padding : 0;

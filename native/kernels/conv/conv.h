@@ -2,7 +2,7 @@
 //
 //   conv2d:               y(p, k)         = Σ_{r,s,c} x(p@r,s, c) weight(k, r, s, c)
 //   conv2dInference:      y(p, k)         = the same + shift(k) + residual(p, k), relu or not
-//   conv2dBackwardInput:  dx(q, c)        = Σ_{r,s,k} dy(q@r,s, k) weight(k, r, s, c)
+//   conv2dBackwardInput:  dx(q, c)        = Σ_{r,s,k} dy(q@r,s, k) weight(k, r, s, c) (+ other(q, c))
 //   conv2dBackwardWeight: dweight(k,r,s,c) = Σ_p dy(p, k) x(p@r,s, c)
 //
 // p runs over output pixels; p@r,s is the input pixel under tap (r, s), zero outside the image.

@@ -142,6 +142,23 @@ void packTile(const Gather<Map>& g, GridPixel pixel, int32_t count, int32_t redu
   }
 }
 
+// Where the output begins that belongs to a pixel of the grid.
+template <typename Map>
+inline int64_t placeOf(const Gather<Map>& g, const GridPixel& pixel) {
+  const int64_t row = static_cast<int64_t>(pixel.n) * g.outH + g.row0 + pixel.i * g.step;
+  return (row * g.outW + g.column0 + pixel.j * g.step) * g.outC;
+}
+
+// What is added to a tile's sums, before they are there.
+template <typename Map>
+void fetchOther(const Gather<Map>& g, GridPixel pixel, int32_t count) {
+  constexpr int32_t kLineMaps = 64 / sizeof(Map);
+  for (int32_t q = 0; q < count; ++q, advance(pixel, g)) {
+    const Map* from = g.other + placeOf(g, pixel);
+    for (int32_t c = 0; c < g.outC; c += kLineMaps) __builtin_prefetch(from + c, 0, 2);
+  }
+}
+
 // Tiles whose packed inputs share the second-level cache with one panel of weights.
 int32_t tilesPerBlock(int32_t reduction) {
   const int64_t tileBytes = static_cast<int64_t>(reduction) * kTilePixels * sizeof(float);
@@ -165,7 +182,8 @@ void runGather(const Gather<Map>& g, Pool* pool) {
   const int64_t blockPixels = static_cast<int64_t>(blockTiles) * kTilePixels;
   const int32_t blocks = static_cast<int32_t>((pixels + blockPixels - 1) / blockPixels);
 
-  const bool streaming = streams<Map>(int64_t{g.N} * g.outH * g.outW, g.outC);
+  // What was read a moment ago is stored where it is.
+  const bool streaming = !g.other && streams<Map>(int64_t{g.N} * g.outH * g.outW, g.outC);
   const int32_t perSplit = (panels + g.channelSplits - 1) / g.channelSplits;
 
   parallelFor(pool, blocks * g.channelSplits, [&](int32_t task, char* scratch) {
@@ -184,9 +202,10 @@ void runGather(const Gather<Map>& g, Pool* pool) {
       const int32_t inImage = static_cast<int32_t>(p % (static_cast<int64_t>(g.gridH) * g.gridW));
       starts[t] = {static_cast<int32_t>(p / (static_cast<int64_t>(g.gridH) * g.gridW)),
                    inImage / g.gridW, inImage % g.gridW};
-      const int64_t count = left - t * kTilePixels;
-      packTile(g, starts[t], static_cast<int32_t>(count < kTilePixels ? count : kTilePixels),
-               reduction, lines, tiles + t * tileFactors);
+      const int64_t rest = left - t * kTilePixels;
+      const int32_t count = static_cast<int32_t>(rest < kTilePixels ? rest : kTilePixels);
+      if (g.other) fetchOther(g, starts[t], count);
+      packTile(g, starts[t], count, reduction, lines, tiles + t * tileFactors);
     }
     for (int32_t panel = firstPanel; panel < endPanel; ++panel) {
       const Factor<Map>* weights = g.packed + static_cast<int64_t>(panel) * reduction * kPanel;
@@ -199,9 +218,9 @@ void runGather(const Gather<Map>& g, Pool* pool) {
         multiplyRows(static_cast<int32_t>(count), tiles + t * tileFactors, weights, reduction,
                      result);
         for (int32_t q = 0; q < kTilePixels && q < count; ++q, advance(pixel, g)) {
-          const int64_t row = static_cast<int64_t>(pixel.n) * g.outH + g.row0 + pixel.i * g.step;
-          Map* to = g.out + (row * g.outW + g.column0 + pixel.j * g.step) * g.outC + first;
-          storePixel(g.epilogue, result + q * kPanel, to - g.out, first, channels, streaming, to);
+          const int64_t offset = placeOf(g, pixel) + first;
+          storePixel(g.epilogue, result + q * kPanel, offset, first, channels, streaming,
+                     g.other ? g.other + offset : nullptr, g.out + offset);
         }
       }
     }

@@ -26,6 +26,8 @@ struct Gather {
   Epilogue epilogue = {};
   // In how many tasks the output channels of a block of pixels are cut.
   int32_t channelSplits = 1;
+  // Added to the sums, laid out as `out`; may be `out` itself. Or null.
+  const Map* other = nullptr;
 };
 
 // Length of the packed reduction: all taps' channels in a row, filled up with zeros.
@@ -45,13 +47,15 @@ template <typename Factor>
 void packWeights(const WeightView& view, const int32_t* tapIndex, int32_t taps, Factor* packed,
                  Pool* pool);
 
-// One pixel's outputs of a panel; they lie `offset` numbers behind the output's start.
+// One pixel's outputs of a panel; they lie `offset` numbers behind the output's start. `other`, added to
+// them, or null.
 template <typename Map>
 inline void storePixel(const Epilogue& epilogue, const float* sums, int64_t offset, int32_t first,
-                       int32_t channels, bool streaming, Map* to) {
+                       int32_t channels, bool streaming, const Map* other, Map* to) {
   for (int32_t o = 0; o < channels; o += kWidth) {
     const int32_t lanes = channels - o < kWidth ? channels - o : kWidth;
     Vector value = load(sums + o);
+    if (other) value += loadLanes(other + o, lanes);
     if (kIsFloat<Map> && epilogue.shift) {
       const float* residual = epilogue.residual ? epilogue.residual + offset + o : nullptr;
       value = epilogueOf(value, epilogue.shift + first + o, residual, epilogue.relu, lanes);

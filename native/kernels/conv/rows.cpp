@@ -82,7 +82,8 @@ void multiplyRowsOf(const ConvShape& s, const Map* x, const float* packed, const
                  packed + panel * panelFloats, sums);
         Map* to = y + (static_cast<int64_t>(task) * s.OW + j) * s.K + first;
         for (int32_t q = 0; q < count; ++q, to += s.K) {
-          storePixel(epilogue, sums + q * kPanel, to - y, first, channels, streaming, to);
+          storePixel(epilogue, sums + q * kPanel, to - y, first, channels, streaming,
+                     static_cast<const Map*>(nullptr), to);
         }
       }
     }

@@ -141,7 +141,9 @@ export const convolutionSteps: StepTable<
     const dy = arena.f32(step.dy);
     const weight = arena.f32(step.weight);
     const dx = arena.f32(step.dx);
-    const sums = new Float64Array(dx.length);
+    const sums = step.other
+      ? Float64Array.from(arena.f32(step.other))
+      : new Float64Array(dx.length);
     eachTap(sizes, step, (pixel, out, tap) => {
       for (let k = 0; k < K; k++) {
         const filter = (k * R * S + tap) * perGroup;

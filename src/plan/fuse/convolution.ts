@@ -79,6 +79,32 @@ export function joinStatistics(graph: Graph, capabilities: Capabilities): Graph 
   return replaceNodes(graph, replacements);
 }
 
+/**
+ * The sum of a convolution's gradient and another becomes part of the convolution, in the place of the
+ * sum: behind a stride most of its own gradient is zero, and what it leaves alone need not be touched.
+ */
+export function joinGradients(graph: Graph, capabilities: Capabilities): Graph {
+  const reading = new Reading(graph);
+  const replacements = new Map<Node, readonly Node[]>();
+  for (const sum of graph.nodes) {
+    if (sum.op !== 'add') continue;
+    const [a, b] = sum.inputs as readonly [Value, Value];
+    const joins = (value: Value) => {
+      const node = reading.producer(value);
+      if (node?.op !== 'conv2dBackwardInput' || node.inputs.length > 2) return undefined;
+      if (!reading.onlyUser(value)) return undefined;
+      return offers(capabilities.fusions?.convGradientSum, node, capabilities) ? node : undefined;
+    };
+    const [ofA, ofB] = [joins(a), joins(b)];
+    const node = ofB ?? ofA;
+    if (!node || a === b) continue;
+    replacements.set(node, []);
+    const inputs = [...node.inputs, node === ofB ? a : b];
+    replacements.set(sum, [{ ...node, inputs, outputs: sum.outputs }]);
+  }
+  return replaceNodes(graph, replacements);
+}
+
 function offers(
   algorithms: readonly ConvAlgorithm[] | undefined,
   node: Node,
