@@ -15,44 +15,72 @@ namespace plusx::PLUSX_ISA {
 // convolution errs 2.5 times as much.
 constexpr int32_t kRunTerms = 64;
 
-// 2·Rows accumulators stay in registers; look at the disassembly when changing it.
+// Steps at the end of a sum that a few rows take together, so that their stores go on beside the products
+// of the next ones: a core stores a vector in the time of one or two products, and waits for all of them
+// where they come at once.
+constexpr int kLastSteps = 4;
+
+// Rows that do so.
+constexpr int lastRows(int rows) { return (rows + 2) / 3; }
+
+// Stores rows from .. to of the sums, or adds them to what is there.
+template <bool Accumulate, int Rows>
+PLUSX_INLINE void storeRows(const Vector (&acc)[Rows][2], int from, int to, float* out) {
+#pragma GCC unroll 16
+  for (int t = from; t < to; ++t) {
+    float* row = opaque(out + t * kPanel);
+    const Vector before[2] = {Accumulate ? load(row) : Vector{}, Accumulate ? load(row + kWidth) : Vector{}};
+    store(row, acc[t][0] + before[0]);
+    store(row + kWidth, acc[t][1] + before[1]);
+  }
+}
+
+// A run of the reduction. 2·Rows accumulators stay in registers; look at the disassembly when changing it.
+template <int Rows, bool Accumulate, typename Factor>
+PLUSX_INLINE void multiplyRun(const Factor* tile, const Factor* panel, int32_t terms, float* out) {
+  constexpr int kStep = kSteps<Factor>, kGroup = lastRows(Rows);
+  Vector acc[Rows][2] = {};
+  const auto step = PLUSX_LAMBDA(const Factor* column, const Factor* lanes, int from, int to) {
+    column = opaque(column);
+    lanes = opaque(lanes);
+    const auto w0 = lanesOf(lanes), w1 = lanesOf(lanes + kWidth * kStep);
+#pragma GCC unroll 16
+    for (int t = from; t < to; ++t) {
+      const auto x = broadcastOf(column + t * kChunk);
+      multiplyAdd(acc[t][0], x, w0);
+      multiplyAdd(acc[t][1], x, w1);
+    }
+  };
+  const auto steps = PLUSX_LAMBDA(int end) {
+    for (int c = 0; c < end; c += kStep, panel += kPanel * kStep) step(tile + c, panel, 0, Rows);
+  };
+  constexpr int kRest = kChunk - kLastSteps * kStep;
+  for (int32_t chunk = kChunk; chunk < terms; chunk += kChunk, tile += kTilePixels * kChunk) {
+    steps(kChunk);
+  }
+  steps(kRest);
+#pragma GCC unroll 16
+  for (int from = 0; from < Rows; from += kGroup) {
+    const int to = from + kGroup < Rows ? from + kGroup : Rows;
+#pragma GCC unroll 8
+    for (int i = 0; i < kLastSteps; ++i) {
+      step(tile + kRest + i * kStep, panel + i * kPanel * kStep, from, to);
+    }
+    storeRows<Accumulate>(acc, from, to, out);
+  }
+}
+
 template <int Rows, bool Accumulate, typename Factor>
 __attribute__((noinline)) void multiplyTile(const Factor* tile, const Factor* panel,
                                             int32_t reduction, float* out) {
-  constexpr int kStep = kSteps<Factor>;
-  for (int32_t run = 0; run < reduction; run += kRunTerms) {
-    const int32_t terms = reduction - run < kRunTerms ? reduction - run : kRunTerms;
-    Vector acc[Rows][2] = {};
-    for (int32_t chunk = 0; chunk < terms; chunk += kChunk) {
-#pragma GCC unroll 2
-      for (int c = 0; c < kChunk; c += kStep) {
-        const Factor* column = tile + c;
-        column = opaque(column);
-        panel = opaque(panel);
-        const auto w0 = lanesOf(panel), w1 = lanesOf(panel + kWidth * kStep);
-#pragma GCC unroll 16
-        for (int t = 0; t < Rows; ++t) {
-          const auto x = broadcastOf(column + t * kChunk);
-          multiplyAdd(acc[t][0], x, w0);
-          multiplyAdd(acc[t][1], x, w1);
-        }
-        panel += kPanel * kStep;
-      }
-      tile += kTilePixels * kChunk;
-    }
-    out = opaque(out);
-    if (Accumulate || run > 0) {
-#pragma GCC unroll 16
-      for (int t = 0; t < Rows; ++t) {
-        acc[t][0] += load(out + t * kPanel);
-        acc[t][1] += load(out + t * kPanel + kWidth);
-      }
-    }
-#pragma GCC unroll 16
-    for (int t = 0; t < Rows; ++t) {
-      store(out + t * kPanel, acc[t][0]);
-      store(out + t * kPanel + kWidth, acc[t][1]);
-    }
+  const auto termsFrom = PLUSX_LAMBDA(int32_t run) {
+    return reduction - run < kRunTerms ? reduction - run : kRunTerms;
+  };
+  multiplyRun<Rows, Accumulate>(tile, panel, termsFrom(0), out);
+  for (int32_t run = kRunTerms; run < reduction; run += kRunTerms) {
+    tile += kRunTerms * kTilePixels;
+    panel += kRunTerms * kPanel;
+    multiplyRun<Rows, true>(tile, panel, termsFrom(run), out);
   }
 }
 

@@ -3,44 +3,49 @@
 //
 // A task sums one range of tiles for one block of channels in its own scratch, and transforms the sums
 // back; where there are several ranges, a last pass adds them in their order.
+#include "kernels/conv/multiply.h"
 #include "winograd.h"
 
 namespace plusx::PLUSX_ISA {
 
 namespace {
 
-// sums(k, c) += Σ_t dy(t, k) x(t, c) for Channels consecutive k and one panel of c.
-template <int Channels, typename Factor>
+// sums(k, c) (+)= Σ_t dy(t, k) x(t, c) for Channels consecutive k and one panel of c.
+//
+// What a long sum errs grows with the square root of its terms: each block of tiles is summed for itself.
+template <int Channels, bool Accumulate, typename Factor>
 __attribute__((noinline)) void accumulateTiles(const Factor* dy, const Factor* x, int32_t tiles,
-                                               bool first, float* sums) {
-  constexpr int kStep = kSteps<Factor>;
-  // What a long sum errs grows with the square root of its terms: each block of tiles is summed for itself.
-  Vector acc[Channels][2] = {};
-  for (int32_t t = 0; t < tiles; t += kStep, dy += kChunk * kStep, x += kPanel * kStep) {
-    dy = opaque(dy);
-    x = opaque(x);
-    const auto x0 = lanesOf(x), x1 = lanesOf(x + kWidth * kStep);
+                                               float* sums) {
+  constexpr int kStep = kSteps<Factor>, kGroup = lastRows(Channels);
+  if constexpr (Accumulate) {
+    // Those of the next channels, which are next.
 #pragma GCC unroll 16
     for (int k = 0; k < Channels; ++k) {
-      const auto d = broadcastOf(dy + k * kStep);
-      multiplyAdd(acc[k][0], d, x0);
-      multiplyAdd(acc[k][1], d, x1);
-    }
-  }
-  if (!first) {
-#pragma GCC unroll 16
-    for (int k = 0; k < Channels; ++k) {
-      acc[k][0] += load(sums + k * kPanel);
-      acc[k][1] += load(sums + k * kPanel + kWidth);
-      // Those of the next channels, which are next.
       __builtin_prefetch(sums + (Channels + k) * kPanel, 1);
       __builtin_prefetch(sums + (Channels + k) * kPanel + kWidth, 1);
     }
   }
+  Vector acc[Channels][2] = {};
+  const auto step = PLUSX_LAMBDA(const Factor* d, const Factor* lanes, int from, int to) {
+    d = opaque(d);
+    lanes = opaque(lanes);
+    const auto x0 = lanesOf(lanes), x1 = lanesOf(lanes + kWidth * kStep);
 #pragma GCC unroll 16
-  for (int k = 0; k < Channels; ++k) {
-    store(sums + k * kPanel, acc[k][0]);
-    store(sums + k * kPanel + kWidth, acc[k][1]);
+    for (int k = from; k < to; ++k) {
+      const auto value = broadcastOf(d + k * kStep);
+      multiplyAdd(acc[k][0], value, x0);
+      multiplyAdd(acc[k][1], value, x1);
+    }
+  };
+  int32_t left = tiles;
+  for (; left > kLastSteps * kStep; left -= kStep, dy += kChunk * kStep, x += kPanel * kStep) {
+    step(dy, x, 0, Channels);
+  }
+#pragma GCC unroll 16
+  for (int from = 0; from < Channels; from += kGroup) {
+    const int to = from + kGroup < Channels ? from + kGroup : Channels;
+    for (int32_t t = 0; t < left; t += kStep) step(dy + t * kChunk, x + t * kPanel, from, to);
+    storeRows<Accumulate>(acc, from, to, sums);
   }
 }
 
@@ -240,8 +245,12 @@ void runWinogradWeight(const ConvShape& s, const Map* x, const Prologue& prologu
             for (int32_t i = 0; i < kChunk; i += kTileChannels) {
               xAhead.fetch();
               dyAhead.fetch();
-              accumulateTiles<kTileChannels>(dyChunk + i * kStep, xPanel, count, first,
-                                             panelSums + static_cast<int64_t>(k + i) * kPanel);
+              float* to = panelSums + static_cast<int64_t>(k + i) * kPanel;
+              if (first) {
+                accumulateTiles<kTileChannels, false>(dyChunk + i * kStep, xPanel, count, to);
+              } else {
+                accumulateTiles<kTileChannels, true>(dyChunk + i * kStep, xPanel, count, to);
+              }
             }
             dyChunk += static_cast<int64_t>(domainTiles) * kChunk;
           }
