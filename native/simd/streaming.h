@@ -8,6 +8,13 @@ namespace plusx::PLUSX_ISA {
 // third-level cache: even what that could keep is stored and read again in less time.
 constexpr int64_t kCachedBytes = int64_t{1} << 20;
 
+// Whether memory can be fetched before it is read: not in WebAssembly.
+#if defined(__wasm__)
+constexpr bool kFetchesAhead = false;
+#else
+constexpr bool kFetchesAhead = true;
+#endif
+
 // Whether a map is so stored, a pixel's channels in whole vectors. Of bfloat16 a vector is half a cache
 // line: the other half may come later.
 template <typename Map>

@@ -29,9 +29,8 @@ PLUSX_INLINE void storeRows(const Vector (&acc)[Rows][2], int from, int to, floa
 #pragma GCC unroll 16
   for (int t = from; t < to; ++t) {
     float* row = opaque(out + t * kPanel);
-    const Vector before[2] = {Accumulate ? load(row) : Vector{}, Accumulate ? load(row + kWidth) : Vector{}};
-    store(row, acc[t][0] + before[0]);
-    store(row + kWidth, acc[t][1] + before[1]);
+    store(row, Accumulate ? acc[t][0] + load(row) : acc[t][0]);
+    store(row + kWidth, Accumulate ? acc[t][1] + load(row + kWidth) : acc[t][1]);
   }
 }
 
@@ -51,14 +50,12 @@ PLUSX_INLINE void multiplyRun(const Factor* tile, const Factor* panel, int32_t t
       multiplyAdd(acc[t][1], x, w1);
     }
   };
-  const auto steps = PLUSX_LAMBDA(int end) {
-    for (int c = 0; c < end; c += kStep, panel += kPanel * kStep) step(tile + c, panel, 0, Rows);
-  };
   constexpr int kRest = kChunk - kLastSteps * kStep;
-  for (int32_t chunk = kChunk; chunk < terms; chunk += kChunk, tile += kTilePixels * kChunk) {
-    steps(kChunk);
+  for (int32_t left = terms;; left -= kChunk, tile += kTilePixels * kChunk) {
+    const int end = left > kChunk ? kChunk : kRest;
+    for (int c = 0; c < end; c += kStep, panel += kPanel * kStep) step(tile + c, panel, 0, Rows);
+    if (left <= kChunk) break;
   }
-  steps(kRest);
 #pragma GCC unroll 16
   for (int from = 0; from < Rows; from += kGroup) {
     const int to = from + kGroup < Rows ? from + kGroup : Rows;
