@@ -53,7 +53,8 @@ void finishFromRows(const Map* x, int64_t M, int32_t C, const Channels& to, Pool
   for (int32_t c = 0; c < C; ++c) {
     const double sum = totals[c], shift = sum / count;
     const double squares = totals[C + c] - sum * shift;
-    finish(to, c, {count, static_cast<double>(static_cast<float>(x[c])) + shift, squares < 0.0 ? 0.0 : squares});
+    const double mean = static_cast<double>(static_cast<float>(x[c])) + shift;
+    finish(to, c, {count, mean, squares < 0.0 ? 0.0 : squares});
   }
 }
 

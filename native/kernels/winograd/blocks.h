@@ -48,7 +48,8 @@ static inline int64_t inputFactors(const Block& block) {
   return (block.chunks + block.runChunks - 1) / block.runChunks * block.runStride;
 }
 
-// inputs(position, tile, channel) = Bᵀ d B of tiles from .. to of the block, zero beyond the last channel.
+// inputs(position, tile, channel) = Bᵀ d B of tiles from .. to of the block, zero beyond the last
+// channel.
 template <typename Tiling, typename Map>
 void transformInputs(const WinogradPass<Map>& pass, const TileGrid& grid, const Block& block,
                      int32_t from, int32_t to, Factor<Map>* inputs) {
@@ -160,7 +161,8 @@ void transformOutputs(const WinogradPass<Map>& pass, const TileGrid& grid, const
 }
 
 template <typename Map>
-void storeDeviations(const WinogradPass<Map>& pass, int32_t index, int32_t k, const Deviations& deviations) {
+void storeDeviations(const WinogradPass<Map>& pass, int32_t index, int32_t k,
+                     const Deviations& deviations) {
   const int32_t channels = pass.outC - k < kWidth ? pass.outC - k : kWidth;
   const float count = static_cast<float>(deviations.count);
   const Vector shift = deviations.sum / count;
@@ -184,9 +186,9 @@ void storeStatistics(const WinogradPass<Map>& pass, int32_t index, int32_t first
   }
 }
 
-// products(position, tile, lane) = inputs · weights, a panel's, over `channels` input channels, or the same
-// added to them; `filterStride` factors lie between two transformed filters. Before each register tile
-// ahead() fetches what is needed next.
+// products(position, tile, lane) = inputs · weights, a panel's, over `channels` input channels, or the
+// same added to them; `filterStride` factors lie between two transformed filters. Before each register
+// tile ahead() fetches what is needed next.
 template <typename Tiling, bool Accumulate, typename Factor, typename Ahead>
 void multiplyPositions(const Block& block, const Factor* inputs, int32_t channels,
                        const Factor* weights, int64_t filterStride, float* products,
