@@ -5,8 +5,10 @@
  *
  * An input of a ReLU that rounds across zero passes or stops a whole gradient. Which ones do is chance
  * in every implementation; how many is not, it goes with the errors of what lies before. So the figures
- * are root mean squares over several batches. The medians beside them say little where a layer sees such
- * an input in about every second batch.
+ * are root mean squares over several batches, and what a layer's parameters err together comes first: in
+ * the last block such an input is so rare that of few batches it may have none, and a parameter of it errs
+ * a hundred times as much as soon as there is one. The medians beside them say little where that is so in
+ * about every second batch.
  *
  *     node dist/bench/pytorch/gradient-error.js [--image-size 64] [--batch-size 8] [--batches 9]
  *         [--steps 200] [--device native] [--python <path>] [--json]
@@ -34,10 +36,22 @@ import { plusxFolder } from './plusx-package.js';
 import { findPython } from './python.js';
 import { summarize } from './statistics.js';
 
-/** Relative errors, ‖gradient − exact‖ ÷ ‖exact‖. */
+/** Relative errors, ‖gradient − exact‖ ÷ ‖exact‖, and ‖exact‖. */
 interface Errors {
   readonly plusx: number;
   readonly pytorch: number;
+  readonly norm: number;
+}
+
+type Side = 'plusx' | 'pytorch';
+
+/** What several batches err. */
+interface Row {
+  readonly key: string;
+  readonly plusx: number;
+  readonly pytorch: number;
+  readonly ratio: number;
+  readonly ratioOfMedians: number;
 }
 
 interface Comparison {
@@ -125,29 +139,61 @@ async function compareBatch(session: Session, { images, labels }: Batch): Promis
 
 function report(step: number, comparisons: readonly Comparison[]): void {
   const { version = '', errors = {} } = comparisons[0] ?? {};
-  const rows = Object.keys(errors).map((key) => {
-    const of = (side: keyof Errors) => comparisons.map(({ errors }) => errors[key]![side]);
-    const [plusx, pytorch] = [rootMeanSquare(of('plusx')), rootMeanSquare(of('pytorch'))];
-    const ratioOfMedians = summarize(of('plusx')).median / summarize(of('pytorch')).median;
-    return { key, plusx, pytorch, ratio: plusx / pytorch, ratioOfMedians };
-  });
-  const worst = rows.reduce((a, b) => (a.ratio > b.ratio ? a : b));
+  const keys = Object.keys(errors);
+  const layers = [...new Set(keys.map(layerOf))].map((layer) =>
+    rowOf(
+      layer,
+      keys.filter((key) => layerOf(key) === layer),
+      comparisons,
+    ),
+  );
+  const parameters = keys.map((key) => rowOf(key, [key], comparisons));
   if (options.json) {
-    console.log(JSON.stringify({ step, pytorch: version, largestRatio: worst.ratio, rows }));
+    const largestRatio = largest(layers).ratio;
+    console.log(JSON.stringify({ step, pytorch: version, largestRatio, layers, parameters }));
     return;
   }
   console.log(
     `\nafter ${step} steps, ${imageSize} px, batch ${batchSize}, root mean squares of ${batches} ` +
       `batches: ${backend.description}; PyTorch ${version}`,
   );
-  console.log(`${'gradient of'.padEnd(28)}  plusx   PyTorch  ratio  of medians`);
-  for (const { key, plusx, pytorch, ratio, ratioOfMedians } of rows) {
-    console.log(
-      `${key.padEnd(28)}  ${exponent(plusx)}  ${exponent(pytorch)}   ${ratio.toFixed(2)}  ` +
-        ratioOfMedians.toFixed(2),
-    );
+  for (const [title, rows] of [
+    ['gradients of a layer', layers],
+    ['gradient of', parameters],
+  ] as const) {
+    console.log(`${title.padEnd(28)}  plusx   PyTorch  ratio  of medians`);
+    for (const { key, plusx, pytorch, ratio, ratioOfMedians } of rows) {
+      console.log(
+        `${key.padEnd(28)}  ${exponent(plusx)}  ${exponent(pytorch)}   ${ratio.toFixed(2)}  ` +
+          ratioOfMedians.toFixed(2),
+      );
+    }
+    const worst = largest(rows);
+    console.log(`largest ratio ${worst.ratio.toFixed(2)} (${worst.key})`);
   }
-  console.log(`largest ratio ${worst.ratio.toFixed(2)} (${worst.key})`);
+}
+
+/** The stem, the four layers, the classifier. */
+function layerOf(key: string): string {
+  const [first] = key.split('.') as [string];
+  return ['conv1', 'bn1'].includes(first) ? 'stem' : first;
+}
+
+/** Of these parameters together, as if they were one. */
+function rowOf(key: string, keys: readonly string[], comparisons: readonly Comparison[]): Row {
+  const of = (side: Side) =>
+    comparisons.map(({ errors }) => {
+      const each = keys.map((parameter) => errors[parameter]!);
+      const error = Math.hypot(...each.map((one) => one[side] * one.norm));
+      return error / Math.hypot(...each.map(({ norm }) => norm));
+    });
+  const [plusx, pytorch] = [rootMeanSquare(of('plusx')), rootMeanSquare(of('pytorch'))];
+  const ratioOfMedians = summarize(of('plusx')).median / summarize(of('pytorch')).median;
+  return { key, plusx, pytorch, ratio: plusx / pytorch, ratioOfMedians };
+}
+
+function largest(rows: readonly Row[]): Row {
+  return rows.reduce((a, b) => (a.ratio > b.ratio ? a : b));
 }
 
 function rootMeanSquare(values: readonly number[]): number {

@@ -4,8 +4,9 @@ Usage: python bench/pytorch/gradients.py WEIGHTS IMAGES LABELS GRADIENTS [--thre
 
 WEIGHTS and GRADIENTS are safetensors with the network's keys, IMAGES bytes (N, S, S, 3), LABELS
 int32 (N). The file's gradients and PyTorch's own float32 ones are compared with the float64 ones.
-Prints one JSON object: {"version": "...", "errors": {key: {"plusx": e, "pytorch": e}}} where e is
-‖gradient − exact‖ ÷ ‖exact‖.
+Both begin with bytes: PyTorch's own normalises in float32, as torchvision does.
+Prints one JSON object: {"version": "...", "errors": {key: {"plusx": e, "pytorch": e, "norm": n}}} where
+e is ‖gradient − exact‖ ÷ ‖exact‖ and n is ‖exact‖.
 """
 import argparse
 import json
@@ -19,20 +20,21 @@ from article import Model
 from peer import MEAN, STD, read_safetensors
 
 
-def batch(images: str, labels: str) -> tuple[torch.Tensor, torch.Tensor]:
+def batch(images: str, labels: str, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
     y = torch.from_numpy(np.fromfile(labels, dtype="<i4").astype(np.int64))
     pixels = np.fromfile(images, dtype=np.uint8)
     size = math.isqrt(pixels.size // (3 * len(y)))
-    x = torch.from_numpy(pixels.reshape(-1, size, size, 3)).permute(0, 3, 1, 2).double().div(255)
-    mean, std = (torch.tensor(v, dtype=torch.float64).view(1, 3, 1, 1) for v in (MEAN, STD))
+    x = torch.from_numpy(pixels.reshape(-1, size, size, 3)).permute(0, 3, 1, 2).to(dtype).div(255)
+    mean, std = (torch.tensor(v, dtype=dtype).view(1, 3, 1, 1) for v in (MEAN, STD))
     return x.sub(mean).div(std).contiguous(), y
 
 
-def gradients(weights, x: torch.Tensor, y: torch.Tensor, dtype: torch.dtype):
+def gradients(weights, options: argparse.Namespace, dtype: torch.dtype):
+    x, y = batch(options.images, options.labels, dtype)
     model = Model(num_classes=weights["fc.weight"].shape[0])
     model.load_state_dict(weights, strict=False)
     model = model.to(dtype).train()
-    nn.functional.cross_entropy(model(x.to(dtype)), y).backward()
+    nn.functional.cross_entropy(model(x), y).backward()
     return {key: value.grad.double() for key, value in model.named_parameters()}
 
 
@@ -45,17 +47,17 @@ def main() -> None:
     torch.set_num_threads(options.threads)
 
     weights = read_safetensors(options.weights)
-    x, y = batch(options.images, options.labels)
-    exact = gradients(weights, x, y, torch.float64)
+    exact = gradients(weights, options, torch.float64)
     found = {
         "plusx": {k: v.double() for k, v in read_safetensors(options.gradients).items()},
-        "pytorch": gradients(weights, x, y, torch.float32),
+        "pytorch": gradients(weights, options, torch.float32),
     }
     errors = {
         key: {
             name: ((values[key] - truth).norm() / truth.norm()).item()
             for name, values in found.items()
         }
+        | {"norm": truth.norm().item()}
         for key, truth in exact.items()
     }
     print(json.dumps({"version": torch.__version__, "errors": errors}))
