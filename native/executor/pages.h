@@ -1,6 +1,5 @@
-// Memory for tensors and scratch: zeroed, and in huge pages where the system gives them. With small ones
-// a transform that writes to 36 places far apart waits for their addresses, and what should lie in a
-// cache side by side lies in it by chance.
+// Memory for tensors and scratch: zeroed, in huge pages where the system gives them, and resident only
+// where it has been touched.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -17,9 +16,9 @@ class Pages {
   Pages() = default;
   // Empty where there is no such memory.
   explicit Pages(size_t bytes) {
-#if defined(__unix__) || defined(__APPLE__)
     // Only what begins at a huge page's address is given one.
     const size_t reserved = bytes + kHugePage;
+#if defined(__unix__) || defined(__APPLE__)
     void* memory =
         mmap(nullptr, reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) return;
@@ -27,7 +26,6 @@ class Pages {
     madvise(memory, reserved, MADV_HUGEPAGE);
 #endif
 #else
-    const size_t reserved = bytes + kHugePage;
     void* memory = std::calloc(reserved, 1);
     if (!memory) return;
 #endif

@@ -14,12 +14,12 @@ namespace {
 // computed.
 class WeightsAhead {
  public:
-  // Those of `count` steps of the reduction, from `first` on.
+  // Those of `count` steps of the reduction, from `first` on; none behind the last.
   WeightsAhead(const StagedWeights& staged, int32_t panel, int32_t first, int32_t count) {
     const int32_t output = panel * kPanel, outputs = staged.backward ? staged.C : staged.K;
     const int32_t lanes = outputs - output < kPanel ? outputs - output : kPanel;
     const int32_t k = staged.backward ? first : output, c = staged.backward ? output : first;
-    rows_ = 9 * (staged.backward ? count : lanes);
+    rows_ = count > 0 ? 9 * (staged.backward ? count : lanes) : 0;
     bytes_ = static_cast<int32_t>(sizeof(float)) * (staged.backward ? lanes : count);
     stride_ = int64_t{sizeof(float)} * staged.C;
     row_ = reinterpret_cast<const char*>(staged.weight + int64_t{k} * 9 * staged.C + c);

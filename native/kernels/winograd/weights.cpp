@@ -56,37 +56,24 @@ constexpr int32_t kTaskChunks = 4;
 // What is larger does not stay in the third-level cache until it is read.
 constexpr int64_t kKeptBytes = int64_t{16} << 20;
 
-// Where the taps of a panel's outputs lie, kPanel side by side: from one step of the reduction to the
-// next, and from tap to tap.
-struct Taps {
-  const float* first;
-  int64_t toStep, toTap;
-};
-
 // A panel's filters of one chunk of the reduction: to packed(filter, step, lane), zero beyond the last.
-// tapsOf(output, first, room) finds the chunk's taps, or lays them down in `room`.
-template <typename Tiling, typename Factor, typename TapsOf>
+// layTaps(output, first, room) lays the chunk's taps down as (kChunk, 9, kPanel).
+template <typename Tiling, typename Factor, typename LayTaps>
 PLUSX_INLINE void packChunk(int32_t output, int32_t first, float* room, int64_t filterStride,
-                            bool streaming, Factor* packed, const TapsOf& tapsOf) {
+                            bool streaming, Factor* packed, const LayTaps& layTaps) {
   constexpr int kStep = kSteps<Factor>;
-  const Taps taps = tapsOf(output, first, room);
-  const float* from = taps.first;
-  for (int32_t i = 0; i < kChunk; i += kStep, from += kStep * taps.toStep, packed += kStep * kPanel) {
+  layTaps(output, first, room);
+  for (int32_t i = 0; i < kChunk; i += kStep, room += kStep * 9 * kPanel, packed += kStep * kPanel) {
     for (int half = 0; half < kPanel; half += kWidth) {
       Vector g[kStep * 9];
-#pragma GCC unroll 2
-      for (int step = 0; step < kStep; ++step) {
-        const float* at = opaque(from + step * taps.toStep + half);
-#pragma GCC unroll 9
-        for (int tap = 0; tap < 9; ++tap) g[step * 9 + tap] = load(at + tap * taps.toTap);
-      }
+      for (int tap = 0; tap < kStep * 9; ++tap) g[tap] = load(room + tap * kPanel + half);
       packFilter<Tiling>(g, filterStride, streaming, packed + half * kStep);
     }
   }
 }
 
-template <typename Tiling, typename Factor, typename TapsOf>
-void packPanels(int32_t outputs, int32_t reduced, Factor* packed, Pool* pool, const TapsOf& tapsOf) {
+template <typename Tiling, typename Factor, typename LayTaps>
+void packPanels(int32_t outputs, int32_t reduced, Factor* packed, Pool* pool, const LayTaps& layTaps) {
   const int32_t panels = (outputs + kPanel - 1) / kPanel;
   const int32_t chunks = (reduced + kChunk - 1) / kChunk;
   const int32_t runs = (chunks + kTaskChunks - 1) / kTaskChunks;
@@ -100,15 +87,17 @@ void packPanels(int32_t outputs, int32_t reduced, Factor* packed, Pool* pool, co
     Factor* to = packed + panel * kFilters * kFilters * filterStride;
     for (int32_t first = start; first < end; first += kChunk) {
       packChunk<Tiling>(panel * kPanel, first, reinterpret_cast<float*>(scratch), filterStride,
-                        streaming, to + static_cast<int64_t>(first) * kPanel, tapsOf);
+                        streaming, to + static_cast<int64_t>(first) * kPanel, layTaps);
     }
   });
 }
 
+// Taps of a step, kPanel outputs side by side.
+constexpr int64_t kStepTaps = 9 * kPanel;
+
 // weight (K,3,3,C) as a forward pass reduces it: channels, which lie side by side, become steps.
 PLUSX_INLINE auto forwardTaps(const float* weight, int32_t K, int32_t C) {
-  return [=](int32_t k, int32_t c, float* room) -> Taps {
-    const Taps taps = {room, 9 * kPanel, kPanel};
+  return [=](int32_t k, int32_t c, float* room) {
     const int64_t filter = int64_t{9} * C;
     if (k + kPanel <= K && c + kChunk <= C) {
       for (int tap = 0; tap < 9; ++tap) {
@@ -126,11 +115,11 @@ PLUSX_INLINE auto forwardTaps(const float* weight, int32_t K, int32_t C) {
             }
             transpose(block);
 #pragma GCC unroll 16
-            for (int step = 0; step < kWidth; ++step) store(to + (i + step) * taps.toStep, block[step]);
+            for (int step = 0; step < kWidth; ++step) store(to + (i + step) * kStepTaps, block[step]);
           }
         }
       }
-      return taps;
+      return;
     }
     const int32_t lanes = K - k < kPanel ? K - k : kPanel, steps = C - c < kChunk ? C - c : kChunk;
     __builtin_memset(room, 0, sizeof(float) * kChunkTaps);
@@ -138,17 +127,15 @@ PLUSX_INLINE auto forwardTaps(const float* weight, int32_t K, int32_t C) {
       for (int tap = 0; tap < 9; ++tap) {
         const float* from = weight + (k + lane) * filter + int64_t{tap} * C + c;
         float* to = room + tap * kPanel + lane;
-        for (int32_t i = 0; i < steps; ++i) to[i * taps.toStep] = from[i];
+        for (int32_t i = 0; i < steps; ++i) to[i * kStepTaps] = from[i];
       }
     }
-    return taps;
   };
 }
 
 // The same turned by 180°, reduced over K.
 PLUSX_INLINE auto backwardTaps(const float* weight, int32_t K, int32_t C) {
-  return [=](int32_t c, int32_t k, float* room) -> Taps {
-    const Taps taps = {room, 9 * kPanel, kPanel};
+  return [=](int32_t c, int32_t k, float* room) {
     const int64_t filter = int64_t{9} * C;
     const float* last = weight + k * filter + int64_t{8} * C + c;
     const int32_t lanes = C - c < kPanel ? C - c : kPanel, steps = K - k < kChunk ? K - k : kChunk;
@@ -165,7 +152,6 @@ PLUSX_INLINE auto backwardTaps(const float* weight, int32_t K, int32_t C) {
         }
       }
     }
-    return taps;
   };
 }
 
@@ -208,10 +194,10 @@ template <typename Tiling, typename Factor>
 void stageWeights(const StagedWeights& weights, int32_t panel, int32_t first, int32_t count,
                   float* room, Factor* staged) {
   const auto [weight, K, C, backward] = weights;
-  const auto run = PLUSX_LAMBDA(const auto& tapsOf) {
+  const auto run = PLUSX_LAMBDA(const auto& layTaps) {
     for (int32_t i = 0; i < count; i += kChunk) {
       packChunk<Tiling>(panel * kPanel, first + i, room, kStagedStride, false, staged + i * kPanel,
-                        tapsOf);
+                        layTaps);
     }
   };
   if (backward) {

@@ -97,7 +97,7 @@ export function joinGradients(graph: Graph, capabilities: Capabilities): Graph {
     };
     const [ofA, ofB] = [joins(a), joins(b)];
     const node = ofB ?? ofA;
-    if (!node || a === b) continue;
+    if (!node) continue;
     replacements.set(node, []);
     const inputs = [...node.inputs, node === ofB ? a : b];
     replacements.set(sum, [{ ...node, inputs, outputs: sum.outputs }]);
