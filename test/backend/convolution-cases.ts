@@ -47,9 +47,11 @@ const winogradConvolutions: readonly Convolution[] = [
   // Blocks whose output channels are shared among tasks.
   [1, 50, 49, 16, 257, 3, 1, 1],
   [1, 64, 64, 16, 257, 3, 2, 1],
-  // Panel by panel, both ways, over several blocks.
-  [15, 1, 5, 257, 260, 3, 1, 1],
-  [8, 1, 9, 257, 260, 3, 2, 1],
+  // Panel by panel, over several blocks of tiles and of channels: forward, backward.
+  [15, 1, 5, 67, 257, 3, 1, 1],
+  [15, 1, 5, 257, 67, 3, 1, 1],
+  [8, 1, 9, 67, 257, 3, 2, 1],
+  [8, 1, 9, 257, 67, 3, 2, 1],
 ];
 
 /** Groups that share a vector, fill one, fill several; in and out alike and not; rows of several tiles. */

@@ -16,6 +16,7 @@ const cases = await recordCases();
 
 let folder = '';
 let program = '';
+let files = 0;
 
 before(async () => {
   folder = await mkdtemp(path.join(tmpdir(), 'plusx-replay-'));
@@ -27,7 +28,7 @@ before(async () => {
 after(() => rm(folder, { recursive: true, force: true }));
 
 async function replay(recorded: readonly RecordedCase[], ...options: string[]) {
-  const file = path.join(folder, 'cases');
+  const file = path.join(folder, `cases-${++files}`);
   await writeFile(file, encodeCases(recorded));
   return runProgram([program, ...options, file]);
 }
@@ -36,10 +37,14 @@ test(
   'every case under AddressSanitizer and UndefinedBehaviorSanitizer, at 1, 2 and 3 threads',
   { skip },
   async () => {
-    const { ok, output } = await replay(cases);
-    assert.ok(ok, output);
-    const reports = output.match(new RegExp(`: ${cases.length} cases, 0 failures`, 'g')) ?? [];
-    assert.ok(reports.length >= 1 && reports.length <= setCount(), output);
+    // Most of them keep one processor busy: two processes share them.
+    const halves = [0, 1].map((half) => cases.filter((_, i) => i % 2 === half));
+    const runs = await Promise.all(halves.map(async (half) => ({ half, ...(await replay(half)) })));
+    for (const { half, ok, output } of runs) {
+      assert.ok(ok, output);
+      const reports = output.match(new RegExp(`: ${half.length} cases, 0 failures`, 'g')) ?? [];
+      assert.ok(reports.length >= 1 && reports.length <= setCount(), output);
+    }
   },
 );
 
