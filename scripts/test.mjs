@@ -29,8 +29,8 @@ const files = readdirSync('dist/test', { recursive: true, encoding: 'utf8' })
   .map((file) => path.join(root, 'dist/test', file))
   .sort();
 
-// One file at a time: many of them use all processors themselves.
-const events = run({ files, concurrency: 1, timeout: 600_000 });
+// Two files at a time: most of them keep one processor busy, some use all of them.
+const events = run({ files, concurrency: 2, timeout: 600_000 });
 events.on('test:pass', ({ details, skip }) => {
   if (details.type === 'suite') return;
   if (skip !== undefined) counts.skipped++;
