@@ -1,4 +1,5 @@
 /** One row: starts a process a side, verifies their first steps, then lets them take turns. */
+import { setTimeout as wait } from 'node:timers/promises';
 import { runs, type Row, type Side } from './rows.js';
 import { startSide, type Tools } from './sides.js';
 import { PeerFailure, type Peer } from './peer.js';
@@ -117,8 +118,15 @@ async function dropUnlessAsEager(row: Row, running: Running[]): Promise<void> {
   }
 }
 
+/**
+ * Before a turn, in milliseconds. Threads of onnxruntime go on looking for work after theirs, for up to
+ * 40 ms of processor time: whoever follows at once needs twice as long for its first few inferences.
+ */
+const rest = 200;
+
 /** Seconds a step. A side that has begun must not drop out: the others would be alone. */
 async function turn(row: Row, { side, peer }: Running): Promise<number> {
+  await wait(rest);
   try {
     const { seconds } = await peer.steps(row.steps);
     return seconds.reduce((sum, value) => sum + value, 0) / row.steps;
