@@ -14,6 +14,8 @@ export interface Fusions {
   readonly convStatistics: readonly ConvAlgorithm[];
   /** Algorithms that add another gradient to the input's. */
   readonly convGradientSum: readonly ConvAlgorithm[];
+  /** Algorithms whose weight's pass makes a batch normalisation's gradient as it loads dy. */
+  readonly convNormGradient: readonly ConvAlgorithm[];
   /** Whether convolutions add, and apply relu, as they store, on weights that were packed before. */
   readonly convInference: boolean;
 }

@@ -70,6 +70,11 @@ const rows: { readonly [Kind in StepKind]: (step: StepOf<Kind>) => readonly Argu
     step.scale,
     step.shift,
     ...convolution(step.x, step.dy, step.dweight, step),
+    step.normX,
+    step.normMean,
+    step.normFactors,
+    step.normScale,
+    step.normShift,
   ],
   matmul: ({ a, b, y, transposeA, transposeB }) => [
     a,
@@ -230,6 +235,7 @@ export const kernelCapabilities: Capabilities = {
     convPrologue: ['winograd'],
     convStatistics: ['winograd'],
     convGradientSum: ['gemm'],
+    convNormGradient: ['gemm'],
     convInference: true,
   },
 };

@@ -45,6 +45,11 @@ export type Conv2dBackwardInputAttributes = Conv2dAttributes & {
 export type Conv2dBackwardWeightAttributes = Conv2dAttributes & {
   readonly kernelHeight: number; // R
   readonly kernelWidth: number; // S
+  /**
+   * So many inputs from the third on are those of `batchNormBackwardInput` behind its first: dy is that
+   * of the normalisation's output, and the convolution's own is made as it is loaded.
+   */
+  readonly normInputs?: number;
 };
 
 function weightSizes(op: string, type: TensorType) {
@@ -100,7 +105,7 @@ export const conv2d: OpRule<Conv2dForwardAttributes> = {
   flops: ([, weight], [y]) => 2 * product(y!) * perOutput(weight!),
 };
 
-/** From dy and the weight; a third input is a gradient that is added to it. */
+/** From dy and the weight; a third input that is a gradient that is added to it. */
 export const conv2dBackwardInput: OpRule<Conv2dBackwardInputAttributes> = {
   infer([dy, weight], { inputHeight, inputWidth, groups = 1 }) {
     return [f32(at(dy!.shape, 0), inputHeight, inputWidth, at(weight!.shape, 3) * groups)];

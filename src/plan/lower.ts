@@ -76,7 +76,8 @@ export const lowerTable: { readonly [Op in LoweredOp]: Lower<Op> } = {
     x: context.inputs[0]!,
     dy: context.inputs[1]!,
     dweight: context.outputs[0]!,
-    ...prologue(context),
+    ...prologue(context, context.attributes.normInputs),
+    ...normGradient(context),
     ...convolution(context),
   }),
   matmul: ({ inputs: [a, b], outputs: [y], attributes }) => ({
@@ -277,9 +278,21 @@ export const lowerTable: { readonly [Op in LoweredOp]: Lower<Op> } = {
   }),
 };
 
-/** A scale and a shift behind the two tensors that every pass has. */
-function prologue({ inputs: [, , scale, shift] }: { readonly inputs: readonly Slot[] }) {
+/** A scale and a shift behind the two tensors that every pass has, and what lies between. */
+function prologue({ inputs }: { readonly inputs: readonly Slot[] }, between = 0) {
+  const [scale, shift] = inputs.slice(2 + between);
   return { scale: scale ?? null, shift: shift ?? null };
+}
+
+function normGradient({ inputs, attributes }: LowerContext<'conv2dBackwardWeight'>) {
+  const [x, mean, factors, scale, shift] = inputs.slice(2, 2 + (attributes.normInputs ?? 0));
+  return {
+    normX: x ?? null,
+    normMean: mean ?? null,
+    normFactors: factors ?? null,
+    normScale: scale ?? null,
+    normShift: shift ?? null,
+  };
 }
 
 /** `ceilMode` has done its work: it is in the output's size. */

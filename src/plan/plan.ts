@@ -9,6 +9,9 @@
  * in comments: N H W C K R S OH OW as in graph.ts.
  */
 import type { DType, Shape } from '../graph/graph.js';
+import type { ConvAttributes, NormGradient, Prologue } from './conv-attributes.js';
+
+export type { ConvAlgorithm, ConvCut } from './conv-attributes.js';
 
 /** A dense tensor's place in the arena. */
 export interface Slot {
@@ -19,45 +22,6 @@ export interface Slot {
 }
 
 export const slotAlignment = 64;
-
-/**
- * How a convolution is computed. `direct`: the definition. `gemm`: implicit, on packed weights.
- * `winograd`: minimal filtering of 4×4 outputs at a time, for 3×3 filters of stride 1 and 2.
- * `grouped`: for more than one group, a vector of output channels at a time on inputs laid out for it.
- */
-export type ConvAlgorithm = 'direct' | 'gemm' | 'winograd' | 'grouped';
-
-/** How a convolution's work is cut: by its shape, so that the bits do not depend on the threads. */
-export interface ConvCut {
-  /** Partial sums in which a weight's gradient is collected. */
-  readonly partials: number;
-  /** Winograd: tiles that are transformed and multiplied at a time. */
-  readonly blockTiles: number;
-  /**
-   * Winograd's weight gradient: channels of a task, of C and of K alike. Its other passes: where they
-   * go panel by panel of output channels, input channels that are multiplied at a time; else 0.
-   */
-  readonly blockChannels: number;
-  /** Winograd: tasks among which the output channels of a block are shared. */
-  readonly splits: number;
-}
-
-interface ConvAttributes {
-  readonly stride: number;
-  readonly padding: number;
-  /** Output channel k sees the C/groups input channels of group floor(k·groups/K). */
-  readonly groups: number;
-  readonly algorithm: ConvAlgorithm;
-  readonly cut: ConvCut;
-  /** Scratch whose size the algorithm fixes (`algorithms.ts`); null where it needs none. */
-  readonly workspace: Slot | null;
-}
-
-/** x becomes relu(x·scale + shift) as it is loaded; what lies outside the image stays zero. */
-interface Prologue {
-  readonly scale: Slot | null; // (C)
-  readonly shift: Slot | null; // (C)
-}
 
 interface Window {
   readonly kernelHeight: number; // R
@@ -127,6 +91,7 @@ export type Step =
       readonly dy: Slot; // (N, OH, OW, K)
       readonly dweight: Slot; // (K, R, S, C/groups)
     } & Prologue &
+      NormGradient &
       ConvAttributes)
   /** y = a·b, either read transposed: a is (M, K) or (K, M), b is (K, N) or (N, K). */
   | {

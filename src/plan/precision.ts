@@ -28,7 +28,7 @@ const alike = (inputs: readonly number[], outputs: readonly number[]): Alike => 
  * Where an op reads and writes maps. Everything else that an op reads or writes, and all of an op
  * that is not here, is float32.
  */
-export const mapOperands: Partial<Readonly<Record<OpName, readonly Alike[]>>> = {
+const mapOperands: Partial<Readonly<Record<OpName, readonly Alike[]>>> = {
   normalizeImage: [alike([], [0])],
   conv2d: [alike([0], [0])],
   conv2dBackwardInput: [alike([0, 2], [0])],
@@ -58,6 +58,12 @@ export const mapOperands: Partial<Readonly<Record<OpName, readonly Alike[]>>> = 
   adaptiveAvgPool2dBackward: [alike([], [0])],
 };
 
+/** Of a node: what a weight's gradient makes its dy from is a map as well. */
+export function mapsOf({ op, attributes }: Node): readonly Alike[] {
+  const groups = mapOperands[op as OpName] ?? [];
+  return op === 'conv2dBackwardWeight' && attributes.normInputs ? [alike([0, 1, 2], [])] : groups;
+}
+
 /**
  * The graph with its maps stored in this precision. Inputs, outputs and state keep their types; so
  * does a map that an op shares with something that cannot be bfloat16.
@@ -80,7 +86,7 @@ function floatValues(graph: Graph): ReadonlySet<number> {
   const ends = [graph.inputs, graph.state, graph.outputs, graph.updates];
   const floats = new Set(ends.flatMap((values) => [...values.values()].filter(isFloat).map(idOf)));
   const groups = graph.nodes.flatMap((node) => {
-    const maps = (mapOperands[node.op as OpName] ?? []).map((group) => valuesOf(node, group));
+    const maps = mapsOf(node).map((group) => valuesOf(node, group));
     const others = [...node.inputs, ...node.outputs].map(idOf);
     const known = new Set(maps.flat());
     for (const id of others) if (!known.has(id)) floats.add(id);

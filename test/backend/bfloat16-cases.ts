@@ -5,8 +5,7 @@
 import type { TensorData } from '../../src/backend/backend.js';
 import { toBfloat16 } from '../../src/graph/bfloat16.js';
 import type { Graph, Value } from '../../src/graph/graph.js';
-import type { OpName } from '../../src/ops/table.js';
-import { mapOperands } from '../../src/plan/precision.js';
+import { mapsOf } from '../../src/plan/precision.js';
 import type { StepCase } from './step-case.js';
 
 export function inBfloat16(cases: readonly StepCase[]): StepCase[] {
@@ -21,7 +20,7 @@ function mapsAtTheEnds({ nodes, inputs, outputs }: Graph): ReadonlySet<number> {
   const maps = new Set<number>();
   const others = new Set<number>();
   for (const node of nodes) {
-    const groups = mapOperands[node.op as OpName] ?? [];
+    const groups = mapsOf(node);
     const sort = (values: readonly Value[], indices: readonly number[]) =>
       values.forEach(({ id }, i) => (indices.includes(i) ? maps : others).add(id));
     sort(

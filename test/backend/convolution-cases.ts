@@ -140,6 +140,48 @@ export function fusedCases(): StepCase[] {
   });
 }
 
+/** Few channels, whose taps are taken together, and many; several panels, edges, strides. */
+const normedConvolutions: readonly Convolution[] = [
+  [2, 5, 7, 3, 17, 3, 1, 1],
+  [1, 5, 7, 15, 35, 3, 2, 1],
+  [3, 6, 5, 16, 15, 1, 2, 0],
+  [2, 19, 23, 3, 64, 7, 2, 3],
+  [1, 70, 70, 3, 33, 3, 1, 1],
+];
+
+/** A weight's gradient behind a batch normalisation, with a relu behind that and without. */
+export function normGradientCases(): StepCase[] {
+  return normedConvolutions.flatMap((sizes) =>
+    [false, true].map((relu) => gradientBehindNorm(sizes, relu)),
+  );
+}
+
+function gradientBehindNorm(
+  [N, H, W, C, K, R, stride, padding]: Convolution,
+  relu: boolean,
+): StepCase {
+  const { builder, tensor, data } = drawnGraph(K);
+  const emit = emitInto(builder, () => 'case');
+  const positions = (size: number) => Math.floor((size + 2 * padding - R) / stride) + 1;
+  const output = signed(N, positions(H), positions(W), K);
+  const x = tensor('input', 'x', signed(N, H, W, C));
+  const inputs = [output, output, signed(K), signed(3, K), ...(relu ? [signed(K), signed(K)] : [])];
+  const norm = inputs.map((drawn, i) => tensor('input', `norm${i}`, drawn));
+  const dy = emit('batchNormBackwardInput', norm, { relu })[0]!;
+  const window = { stride, padding, kernelHeight: R, kernelWidth: R };
+  builder.output('dweight', emit('conv2dBackwardWeight', [x, dy], window)[0]!);
+  return {
+    title:
+      `conv2dBackwardWeight ${N}×${H}×${W}×${C} to ${K}, ${R}×${R}, stride ${stride}, behind a batchNorm` +
+      (relu ? ' and relu' : ''),
+    graph: builder.build(),
+    data,
+    // Each gradient is a sum of three.
+    reduction: 4 * N * positions(H) * positions(W),
+    capabilities: { convAlgorithms: ['gemm'] },
+  };
+}
+
 /** Its statistics come out of the convolution where the backend joins them. */
 function convolutionAndNorm([N, H, W, C, K, stride]: Fused): StepCase {
   const { builder, tensor, data } = drawnGraph(C);

@@ -43,6 +43,13 @@ const convolution = {
 } as const;
 const convolutionSizes = { N, H, W, C, K, R, S, OH, OW, algorithm: 1, groups: 1, ...cut };
 const prologue = { scale: slot(901, C), shift: slot(902, C) };
+const normGradient = {
+  normX: output(903),
+  normMean: slot(904, K),
+  normFactors: slot(905, 3, K),
+  normScale: slot(906, K),
+  normShift: slot(907, K),
+};
 const window = { kernelHeight: R, kernelWidth: S, stride, padding };
 const poolSizes = { N, H, W, C, OH, OW, R, S };
 const M = N * H * W;
@@ -99,7 +106,14 @@ const samples: { readonly [Kind in StepKind]: Sample<Kind> } = {
     sizes: convolutionSizes,
   },
   conv2dBackwardWeight: {
-    step: { x: image(101), dy: output(102), dweight: filter(103), ...prologue, ...convolution },
+    step: {
+      x: image(101),
+      dy: output(102),
+      dweight: filter(103),
+      ...prologue,
+      ...normGradient,
+      ...convolution,
+    },
     sizes: convolutionSizes,
   },
   matmul: {

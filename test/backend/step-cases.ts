@@ -4,7 +4,7 @@
  */
 import { inBfloat16 } from './bfloat16-cases.js';
 import { blockCases } from './block-cases.js';
-import { convolutionCases, fusedCases } from './convolution-cases.js';
+import { convolutionCases, fusedCases, normGradientCases } from './convolution-cases.js';
 import { inferenceCases } from './inference-cases.js';
 import {
   bytes,
@@ -215,7 +215,9 @@ function optimizerCases(): StepCase[] {
 }
 
 export function stepCases(): StepCase[] {
-  const onMaps = [...convolutionCases(), ...fusedCases(), ...channelCases(), ...blockCases()];
+  const onMaps = [
+    ...[convolutionCases(), fusedCases(), normGradientCases(), channelCases(), blockCases()].flat(),
+  ];
   return [
     ...onMaps,
     ...inferenceCases(),

@@ -115,6 +115,18 @@ test('gradients are added by the shortcut, or as the relu before a block masks t
   assert.equal(steps.filter(({ kind }) => kind === 'add').length, 1);
 });
 
+test('the gradient of the stem’s batch normalisation is made as its weight’s pass loads it', () => {
+  const articles = trainingGraph(resnet18({ stem: 'conv3x3' }), { ...options, imageSize: 64 });
+  const { steps, paths } = compilePlan(articles, kernelCapabilities);
+  const makers = paths.filter((_, i) => {
+    const step = steps[i]!;
+    return step.kind === 'conv2dBackwardWeight' && step.normX !== null;
+  });
+  assert.deepEqual(makers, ['conv1']);
+  const others = steps.filter(({ kind }) => kind === 'batchNormBackwardInput');
+  assert.equal(others.length, 19);
+});
+
 async function expectSameFused(network: Module): Promise<void> {
   const graph = trainingGraph(network, options);
   const data = new Map<string, TensorData>([
@@ -135,6 +147,7 @@ async function expectSameFused(network: Module): Promise<void> {
         convPrologue: ['direct'],
         convStatistics: ['direct'],
         convGradientSum: ['direct'],
+        convNormGradient: ['direct'],
         convInference: true,
       },
     },

@@ -18,7 +18,13 @@ import { smallResNet } from '../train/small-resnet.js';
 
 const direct = {
   convAlgorithms: ['direct'],
-  fusions: { convPrologue: [], convStatistics: [], convGradientSum: [], convInference: true },
+  fusions: {
+    convPrologue: [],
+    convStatistics: [],
+    convGradientSum: [],
+    convNormGradient: [],
+    convInference: true,
+  },
 } as const;
 const options = { batchSize: 2, imageSize: 17, normalization: imagenet };
 const evaluation = evaluationGraph(smallResNet(), options);

@@ -41,17 +41,23 @@ struct Constant {
   static constexpr int value = Value;
 };
 
-// A panel's lines of dy in the next block, `stride` bytes from pixel to pixel: fetched one by one while
-// this block's products are computed.
+// A panel's lines of dy in the next block, `stride` bytes from pixel to pixel, and those `toNorm` bytes
+// further: fetched one by one while this block's products are computed.
 struct LinesAhead {
   const char* first;
-  int64_t stride;
+  int64_t stride, toNorm;
   int32_t count;
 
   LinesAhead from(int32_t line) const {
-    return line < count ? LinesAhead{first + 64 * line, stride, count - line} : LinesAhead{first, 0, 0};
+    return line < count ? LinesAhead{first + 64 * line, stride, toNorm, count - line} : none();
   }
-  void fetch(int32_t pixel) const { __builtin_prefetch(first + pixel * stride, 0, 2); }
+  // Where nothing is left, what was fetched before.
+  LinesAhead none() const { return {first, 0, 0, 0}; }
+  void fetch(int32_t pixel) const {
+    const char* line = first + pixel * stride;
+    __builtin_prefetch(line, 0, 2);
+    if (toNorm != 0) __builtin_prefetch(line + toNorm, 0, 2);
+  }
 };
 
 // sums(c, k) += Σ_p x(p, c) dy(p, k) for Channels consecutive c and one panel of k.
@@ -158,23 +164,41 @@ PLUSX_INLINE Vector channelsOf(const Map* row, int32_t channel, int32_t channels
   return left > 0 ? loadLanes(row + channel, left) : Vector{};
 }
 
-// placeOf(pixel, channel) = rowOf(pixel)(channel) for `length` channels, a whole number of vectors, zero
-// beyond the last of `channels`; of bfloat16 two pixels side by side.
+// placeOf(pixel, channel) = rowOf(pixel)(channel) for `length` channels, a whole number of vectors; of
+// bfloat16 two pixels side by side.
 template <typename Factor, typename RowOf, typename PlaceOf>
-PLUSX_INLINE void packRows(const RowOf& rowOf, int32_t pixels, int32_t channels, int32_t length,
-                           const PlaceOf& placeOf) {
+PLUSX_INLINE void packRows(const RowOf& rowOf, int32_t pixels, int32_t length, const PlaceOf& placeOf) {
   for (int32_t p = 0; p < pixels; p += kSteps<Factor>) {
-    const auto* first = rowOf(p);
+    const auto first = rowOf(p);
     if constexpr (kSteps<Factor> == 1) {
-      for (int32_t i = 0; i < length; i += kWidth) store(placeOf(p, i), channelsOf(first, i, channels));
+      for (int32_t i = 0; i < length; i += kWidth) store(placeOf(p, i), first(i));
+    } else if (p + 1 < pixels) {
+      const auto second = rowOf(p + 1);
+      for (int32_t i = 0; i < length; i += kWidth) storePairs(placeOf(p, i), first(i), second(i));
     } else {
-      const auto* second = p + 1 < pixels ? rowOf(p + 1) : first;
-      const int32_t ofSecond = p + 1 < pixels ? channels : 0;
-      for (int32_t i = 0; i < length; i += kWidth) {
-        storePairs(placeOf(p, i), channelsOf(first, i, channels), channelsOf(second, i, ofSecond));
-      }
+      for (int32_t i = 0; i < length; i += kWidth) storePairs(placeOf(p, i), first(i), Vector{});
     }
   }
+}
+
+// A row that lies there, zero beyond its last channel.
+template <typename Map>
+PLUSX_INLINE auto channelsFrom(const Map* row, int32_t channels) {
+  return PLUSX_CLOSURE(int32_t i) { return channelsOf(row, i, channels); };
+}
+
+// Of the gradient that is made of it, at a place of dy: kWidth channels from `channel` on, of which
+// `channels` are there.
+template <typename Map>
+PLUSX_INLINE Vector gradientAt(const GradientRows<Map>& rows, int64_t place, int32_t channel,
+                               int32_t channels) {
+  if (channels <= 0) return Vector{};
+  Vector g = channelsOf(rows.dy + place, 0, channels);
+  const auto of = PLUSX_LAMBDA(const float* values) { return channelsOf(values + channel, 0, channels); };
+  const Vector x = channelsOf(rows.normX + place, 0, channels);
+  if (rows.scale) g = x * of(rows.scale) + of(rows.shift) > Vector{} ? g : Vector{};
+  const Vector average = of(rows.factors + 2 * rows.K), slope = of(rows.factors + rows.K);
+  return of(rows.factors) * ((g - average) - slope * (x - of(rows.mean)));
 }
 
 // Channels of bfloat16 maps that are packed at a time: with a panel of dy they stay in the
@@ -208,7 +232,7 @@ void accumulateRows(WeightScratch<Map>& scratch, int32_t panels, int32_t channel
                     const LinesAhead& ahead, float* sums, int64_t panelFloats) {
   const auto aheadOf = PLUSX_LAMBDA(int32_t panel) {
     const int64_t bytes = static_cast<int64_t>(sizeof(Map)) * panel * kPanel;
-    return LinesAhead{ahead.first + bytes, ahead.stride, ahead.count};
+    return LinesAhead{ahead.first + bytes, ahead.stride, ahead.toNorm, ahead.count};
   };
   if constexpr (kIsFloat<Map>) {
     for (int32_t panel = 0; panel < panels; ++panel, sums += panelFloats) {
@@ -220,7 +244,7 @@ void accumulateRows(WeightScratch<Map>& scratch, int32_t panels, int32_t channel
       const int32_t count = channels - c < kPackedChannels ? channels - c : kPackedChannels;
       const int32_t length = (count + kWidth - 1) / kWidth * kWidth;
       packRows<Factor<Map>>(
-          PLUSX_LAMBDA(int32_t p) { return scratch.rows[p] + c; }, pixels, count, length,
+          PLUSX_LAMBDA(int32_t p) { return channelsFrom(scratch.rows[p] + c, count); }, pixels, length,
           PLUSX_LAMBDA(int32_t p, int32_t i) {
             return scratch.xPacked + p * length + i * kSteps<Factor<Map>>;
           });
@@ -236,7 +260,7 @@ void accumulateRows(WeightScratch<Map>& scratch, int32_t panels, int32_t channel
 }  // namespace
 
 template <typename Map>
-void gatherWeight(const ConvShape& s, const Map* x, const Map* dy, float* dweight,
+void gatherWeight(const ConvShape& s, const Map* x, const GradientRows<Map>& gradient, float* dweight,
                   float* workspace, int32_t partials, Pool* pool) {
   const int32_t taps = s.R * s.S;
   const int32_t panels = (s.K + kPanel - 1) / kPanel;
@@ -265,18 +289,34 @@ void gatherWeight(const ConvShape& s, const Map* x, const Map* dy, float* dweigh
     for (int64_t p = first; p < end; p += kBlockPixels) {
       const int32_t block = static_cast<int32_t>(end - p < kBlockPixels ? end - p : kBlockPixels);
       const Pixel pixel = pixelAt(s, p);
-      packRows<Factor<Map>>(
-          PLUSX_LAMBDA(int32_t i) { return dy + (p + i) * s.K + firstPanel * kPanel; }, block,
-          s.K - firstPanel * kPanel, count * kPanel, PLUSX_LAMBDA(int32_t pixel, int32_t k) {
-            return scratch.dyPanels[k / kPanel] + pixel * kPanel + k % kPanel * kSteps<Factor<Map>>;
-          });
-      const LinesAhead next = {
-          reinterpret_cast<const char*>(dy + (p + block) * s.K + firstPanel * kPanel),
-          static_cast<int64_t>(sizeof(Map)) * s.K, kPanel * sizeof(Map) / 64};
+      const int32_t channel = firstPanel * kPanel, channels = s.K - channel;
+      const int64_t place = p * s.K + channel;
+      const auto pack = PLUSX_LAMBDA(const auto& rowOf) {
+        packRows<Factor<Map>>(rowOf, block, count * kPanel, PLUSX_LAMBDA(int32_t i, int32_t k) {
+          return scratch.dyPanels[k / kPanel] + i * kPanel + k % kPanel * kSteps<Factor<Map>>;
+        });
+      };
+      if (gradient.normX) {
+        pack(PLUSX_LAMBDA(int32_t i) {
+          const int64_t row = place + int64_t{i} * s.K;
+          return PLUSX_CLOSURE(int32_t k) {
+            return gradientAt(gradient, row + k, channel + k, channels - k);
+          };
+        });
+      } else {
+        pack(PLUSX_LAMBDA(int32_t i) {
+          return channelsFrom(gradient.dy + place + int64_t{i} * s.K, channels);
+        });
+      }
+      const Map* nextRow = gradient.dy + place + int64_t{block} * s.K;
+      const int64_t toNorm = gradient.normX ? gradient.normX - gradient.dy : 0;
+      const LinesAhead next = {reinterpret_cast<const char*>(nextRow),
+                               static_cast<int64_t>(sizeof(Map)) * s.K,
+                               static_cast<int64_t>(sizeof(Map)) * toNorm, kPanel * sizeof(Map) / 64};
       for (int32_t tap = 0; tap < taps; tap += run) {
         findRows(s, x, pixel, block, tap / s.S, tap % s.S, run, zeros, copies, scratch.rows);
         // Only once.
-        const LinesAhead ahead = tap == 0 ? next : LinesAhead{next.first, 0, 0};
+        const LinesAhead ahead = tap == 0 ? next : next.none();
         accumulateRows(scratch, count, length, block, ahead,
                        sums + static_cast<int64_t>(tap) * s.C * kPanel, panelFloats);
       }

@@ -250,9 +250,16 @@ void conv2dBackwardWeight(Arguments a, Pool* pool) {
   const float* shift = a.floats();
   const ConvShape s = readShape(a);
   const ConvChoice choice = readChoice(a);
+  const Map* normX = a.tensor<Map>();
+  const float* normMean = a.floats();
+  const float* normFactors = a.floats();
+  const float* normScale = a.floats();
+  const float* normShift = a.floats();
   if (choice.algorithm == ConvAlgorithm::gemm) {
-    return gatherWeight(s, x, dy, dweight, workspace, choice.partials, pool);
+    const GradientRows<Map> rows = {dy, s.K, normX, normMean, normFactors, normScale, normShift};
+    return gatherWeight(s, x, rows, dweight, workspace, choice.partials, pool);
   }
+  if (normX) __builtin_trap();
   if (choice.algorithm == ConvAlgorithm::grouped) {
     return groupedBackwardWeight(s, x, dy, dweight, workspace, choice.partials, pool);
   }

@@ -74,9 +74,23 @@ template <typename Map>
 void rowsForward(const ConvShape& shape, const Map* x, const Factor<Map>* packed, Map* y,
                  const Epilogue& epilogue, Pool* pool);
 
+// dy (pixels, K), or what it is made of: where normX is there, the gradient of a batch normalisation's
+// output, or of the relu's behind that. A pixel's is then
+//   factor·(g - average - slope·(normX - mean)), g zero where normX·scale + shift is not above zero.
+template <typename Map>
+struct GradientRows {
+  const Map* dy;
+  int32_t K;
+  const Map* normX;      // (pixels, K) or null
+  const float* mean;     // (K)
+  const float* factors;  // (3, K): factor, slope, average
+  const float* scale;    // (K), or null: no relu
+  const float* shift;
+};
+
 // dweight by the same implicit product; `workspace`: (partials, panels of k, taps, c, kPanel).
 template <typename Map>
-void gatherWeight(const ConvShape& shape, const Map* x, const Map* dy, float* dweight,
-                  float* workspace, int32_t partials, Pool* pool);
+void gatherWeight(const ConvShape& shape, const Map* x, const GradientRows<Map>& gradient,
+                  float* dweight, float* workspace, int32_t partials, Pool* pool);
 
 }  // namespace plusx::PLUSX_ISA

@@ -1,7 +1,7 @@
 /** Convolution and its gradients as seven nested loops, and the product of matrices. */
-import type { Slot } from '../../plan/plan.js';
+import type { Slot, StepOf } from '../../plan/plan.js';
 import type { Arena } from './index.js';
-import { writeStatistics } from './normalization.js';
+import { normGradient, writeStatistics } from './normalization.js';
 import type { StepTable } from './steps.js';
 
 interface Sizes {
@@ -71,6 +71,16 @@ function activated(
     const y = value * scale[i % C]! + shift[i % C]!;
     return y <= 0 ? 0 : y;
   });
+}
+
+/** dy, or what is made of it as the input's gradient of a batch normalisation. */
+function gradientOf(step: StepOf<'conv2dBackwardWeight'>, arena: Arena): Float32Array {
+  const { normX: x, normMean: mean, normFactors: factors, normScale, normShift } = step;
+  const dy = arena.f32(step.dy);
+  if (!x || !mean || !factors) return dy;
+  const norm = { dy: step.dy, x, mean, factors, scale: normScale, shift: normShift };
+  const valueOf = normGradient(norm, arena);
+  return dy.map((_, i) => valueOf(i));
 }
 
 /** Σ x(…) weight(k, …), in the order of y. */
@@ -159,7 +169,7 @@ export const convolutionSteps: StepTable<
     const sizes = sizesOf(step.x, step.dy, step.dweight, step.groups);
     const { K, R, S, perGroup } = sizes;
     const x = activated(step, arena);
-    const dy = arena.f32(step.dy);
+    const dy = gradientOf(step, arena);
     const dweight = arena.f32(step.dweight);
     const sums = new Float64Array(dweight.length);
     eachTap(sizes, step, (pixel, out, tap) => {

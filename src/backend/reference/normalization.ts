@@ -68,6 +68,21 @@ function gradient(
   return (i: number) => (x[i]! * scale[i % C]! + shift[i % C]! > 0 ? dy[i]! : 0);
 }
 
+/** A number of the gradient of a batch normalisation's input. */
+export function normGradient(
+  step: { dy: Slot; x: Slot; mean: Slot; factors: Slot; scale: Slot | null; shift: Slot | null },
+  arena: Arena,
+) {
+  const g = gradient(step, arena);
+  const [x, mean, factors] = [arena.f32(step.x), arena.f32(step.mean), arena.f32(step.factors)];
+  const C = mean.length;
+  return (i: number) => {
+    const c = i % C;
+    const [a, slope, average] = [factors[c]!, factors[C + c]!, factors[2 * C + c]!];
+    return a * (g(i) - average - slope * (x[i]! - mean[c]!));
+  };
+}
+
 export const normSteps: StepTable<
   | 'batchNormStatistics'
   | 'batchNormFold'
@@ -153,14 +168,8 @@ export const normSteps: StepTable<
   },
 
   batchNormBackwardInput(step, arena) {
-    const [x, dx] = [arena.f32(step.x), arena.f32(step.dx)];
-    const g = gradient(step, arena);
-    const [mean, factors] = [arena.f32(step.mean), arena.f32(step.factors)];
-    const C = mean.length;
-    for (let i = 0; i < x.length; i++) {
-      const c = i % C;
-      const [a, slope, average] = [factors[c]!, factors[C + c]!, factors[2 * C + c]!];
-      dx[i] = a * (g(i) - average - slope * (x[i]! - mean[c]!));
-    }
+    const dx = arena.f32(step.dx);
+    const valueOf = normGradient(step, arena);
+    for (let i = 0; i < dx.length; i++) dx[i] = valueOf(i);
   },
 };

@@ -105,6 +105,29 @@ export function joinGradients(graph: Graph, capabilities: Capabilities): Graph {
   return replaceNodes(graph, replacements);
 }
 
+/**
+ * The gradient of a batch normalisation's input that only the weight's pass reads, as behind the first
+ * convolution, is made there, from what it would be made of. (The passes of Winograd load their tiles more
+ * slowly than a pass of its own goes through the map: there it does not pay.)
+ */
+export function joinNormGradients(graph: Graph, capabilities: Capabilities): Graph {
+  const reading = new Reading(graph);
+  const replacements = new Map<Node, readonly Node[]>();
+  for (const norm of graph.nodes) {
+    if (norm.op !== 'batchNormBackwardInput') continue;
+    const [dx] = norm.outputs as readonly [Value];
+    const [dy, ...rest] = norm.inputs as readonly [Value, ...Value[]];
+    const pass = reading.onlyUser(dx);
+    if (pass?.op !== 'conv2dBackwardWeight' || pass.inputs[1] !== dx) continue;
+    if (!offers(capabilities.fusions?.convNormGradient, pass, capabilities)) continue;
+    const [x, , ...prologue] = pass.inputs as readonly [Value, Value, ...Value[]];
+    const attributes = { ...pass.attributes, normInputs: rest.length };
+    replacements.set(norm, []);
+    replacements.set(pass, [{ ...pass, inputs: [x, dy, ...rest, ...prologue], attributes }]);
+  }
+  return replaceNodes(graph, replacements);
+}
+
 function offers(
   algorithms: readonly ConvAlgorithm[] | undefined,
   node: Node,

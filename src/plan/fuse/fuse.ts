@@ -9,7 +9,7 @@
 import type { Capabilities } from '../../backend/backend.js';
 import type { Graph } from '../../graph/graph.js';
 import { splitBatchNorm } from './batch-norm.js';
-import { joinGradients, joinPrologues, joinStatistics } from './convolution.js';
+import { joinGradients, joinNormGradients, joinPrologues, joinStatistics } from './convolution.js';
 import { foldAffineMaps, joinInferenceRelu, joinResiduals } from './inference.js';
 import { joinGradientSums, joinRelu, recomputeMasks } from './relu.js';
 
@@ -17,7 +17,8 @@ type Pass = (graph: Graph, capabilities: Capabilities) => Graph;
 
 const passes: readonly Pass[] = [
   ...[foldAffineMaps, joinResiduals, joinInferenceRelu],
-  ...[joinRelu, recomputeMasks, joinGradients, joinGradientSums, joinPrologues, joinStatistics],
+  ...[joinRelu, recomputeMasks, joinGradients, joinGradientSums, joinNormGradients],
+  ...[joinPrologues, joinStatistics],
 ];
 
 /** Takes batch normalisation apart and, where the backend says that it pays, joins the parts. */
