@@ -16,6 +16,8 @@ export interface Fusions {
   readonly convGradientSum: readonly ConvAlgorithm[];
   /** Algorithms whose weight's pass makes a batch normalisation's gradient as it loads dy. */
   readonly convNormGradient: readonly ConvAlgorithm[];
+  /** Algorithms that normalise an image's bytes as they load them, forward and in the weight's pass. */
+  readonly convNormalization: readonly ConvAlgorithm[];
   /** Whether convolutions add, and apply relu, as they store, on weights that were packed before. */
   readonly convInference: boolean;
 }

@@ -14,6 +14,7 @@ import {
   slotAlignment,
   type ConvAlgorithm,
   type ConvCut,
+  type Normalization,
   type Plan,
   type Slot,
   type Step,
@@ -28,7 +29,7 @@ const float = (value: number) => ({ float: value });
 const rows: { readonly [Kind in StepKind]: (step: StepOf<Kind>) => readonly Argument[] } = {
   normalizeImage: ({ x, y, mean, std }) => {
     const C = mean.length;
-    return [x, y, elementCount(x.shape) / C, C, ...mean.map(float), ...std.map(float)];
+    return [x, y, elementCount(x.shape) / C, ...normalization({ mean, std })];
   },
   conv2d: (step) => [
     step.x,
@@ -39,6 +40,7 @@ const rows: { readonly [Kind in StepKind]: (step: StepOf<Kind>) => readonly Argu
     step.shift,
     step.statistics,
     ...convolution(step.x, step.y, step.weight, step),
+    ...normalization(step),
   ],
   packWeight: ({ weight, scale, packed, transformed, stride }) => {
     const [K, R, S, C] = weight.shape as [number, number, number, number];
@@ -53,6 +55,7 @@ const rows: { readonly [Kind in StepKind]: (step: StepOf<Kind>) => readonly Argu
     Number(step.transformed),
     Number(step.relu),
     ...convolution(step.x, step.y, step.weight, step),
+    ...normalization(step),
   ],
   conv2dBackwardInput: (step) => [
     step.dy,
@@ -75,6 +78,7 @@ const rows: { readonly [Kind in StepKind]: (step: StepOf<Kind>) => readonly Argu
     step.normFactors,
     step.normScale,
     step.normShift,
+    ...normalization(step),
   ],
   matmul: ({ a, b, y, transposeA, transposeB }) => [
     a,
@@ -236,6 +240,7 @@ export const kernelCapabilities: Capabilities = {
     convStatistics: ['winograd'],
     convGradientSum: ['gemm'],
     convNormGradient: ['gemm'],
+    convNormalization: ['gemm'],
     convInference: true,
   },
 };
@@ -331,6 +336,11 @@ function convolution(x: Slot, y: Slot, weight: Slot, step: Convolution): number[
     ...[N, H, W, C, K, R, S, OH, OW, stride, padding, groups],
     ...[algorithm, partials, blockTiles, blockChannels, splits],
   ];
+}
+
+/** Of how many channels, and of each: none where x is no bytes. */
+function normalization({ mean, std }: Normalization): Argument[] {
+  return [mean?.length ?? 0, ...(mean ?? []).map(float), ...(std ?? []).map(float)];
 }
 
 /** N, H·W, C */

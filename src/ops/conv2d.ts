@@ -10,6 +10,7 @@
  * 1611.05431 (ResNeXt).
  */
 import type { TensorType } from '../graph/builder.js';
+import type { NormalizeImageAttributes } from './normalize-image.js';
 import {
   at,
   expectRank,
@@ -24,10 +25,13 @@ import {
 } from './op.js';
 
 /**
+ * With `mean` and `std`, which the planner adds, x is an image's bytes, and becomes (x/255 - mean)/std as it is
+ * loaded, forward and in the weight's pass.
+ *
  * The planner may hand the forward and the weight's pass a scale and a shift (C) as last inputs: x is
  * then relu(x·scale + shift), computed as it is loaded.
  */
-export type Conv2dAttributes = {
+export type Conv2dAttributes = Partial<NormalizeImageAttributes> & {
   readonly stride: number;
   readonly padding: number;
   /** Divides C and K. Not stated: 1. */

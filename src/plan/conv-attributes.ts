@@ -23,6 +23,12 @@ export interface ConvCut {
   readonly splits: number;
 }
 
+/** Where they are there, x is u8, and becomes (x/255 - mean)/std as it is loaded, as normalizeImage does. */
+export interface Normalization {
+  readonly mean: readonly number[] | null; // (C)
+  readonly std: readonly number[] | null; // (C)
+}
+
 export interface ConvAttributes {
   readonly stride: number;
   readonly padding: number;

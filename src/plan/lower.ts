@@ -3,6 +3,7 @@
  */
 import type { Slot, Step } from './plan.js';
 import type { ConvChoice, ConvPass } from './algorithms.js';
+import type { Conv2dAttributes } from '../ops/conv2d.js';
 import type { AvgPoolAttributes } from '../ops/pool.js';
 import type { OpAttributes, OpName } from '../ops/table.js';
 
@@ -42,6 +43,7 @@ export const lowerTable: { readonly [Op in LoweredOp]: Lower<Op> } = {
     y: context.outputs[0]!,
     ...prologue(context),
     statistics: context.outputs[1] ?? null,
+    ...normalization(context),
     ...convolution(context),
   }),
   packWeight: ({ inputs: [weight, scale], outputs: [packed], attributes }) => ({
@@ -61,6 +63,7 @@ export const lowerTable: { readonly [Op in LoweredOp]: Lower<Op> } = {
     residual: context.inputs[3] ?? null,
     y: context.outputs[0]!,
     relu: context.attributes.relu,
+    ...normalization(context),
     ...convolution(context),
   }),
   conv2dBackwardInput: (context) => ({
@@ -78,6 +81,7 @@ export const lowerTable: { readonly [Op in LoweredOp]: Lower<Op> } = {
     dweight: context.outputs[0]!,
     ...prologue(context, context.attributes.normInputs),
     ...normGradient(context),
+    ...normalization(context),
     ...convolution(context),
   }),
   matmul: ({ inputs: [a, b], outputs: [y], attributes }) => ({
@@ -282,6 +286,10 @@ export const lowerTable: { readonly [Op in LoweredOp]: Lower<Op> } = {
 function prologue({ inputs }: { readonly inputs: readonly Slot[] }, between = 0) {
   const [scale, shift] = inputs.slice(2 + between);
   return { scale: scale ?? null, shift: shift ?? null };
+}
+
+function normalization({ attributes }: { readonly attributes: Conv2dAttributes }) {
+  return { mean: attributes.mean ?? null, std: attributes.std ?? null };
 }
 
 function normGradient({ inputs, attributes }: LowerContext<'conv2dBackwardWeight'>) {

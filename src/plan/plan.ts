@@ -9,9 +9,9 @@
  * in comments: N H W C K R S OH OW as in graph.ts.
  */
 import type { DType, Shape } from '../graph/graph.js';
-import type { ConvAttributes, NormGradient, Prologue } from './conv-attributes.js';
+import type { ConvAttributes, NormGradient, Normalization, Prologue } from './conv-attributes.js';
 
-export type { ConvAlgorithm, ConvCut } from './conv-attributes.js';
+export type { ConvAlgorithm, ConvCut, Normalization } from './conv-attributes.js';
 
 /** A dense tensor's place in the arena. */
 export interface Slot {
@@ -56,6 +56,7 @@ export type Step =
       /** Count, mean and sum of squared deviations of y for each block of outputs and channel. */
       readonly statistics: Slot | null; // (blocks, 3, K)
     } & Prologue &
+      Normalization &
       ConvAttributes)
   /** packed = weight·scale, in the order in which the backend's convolutions read it. */
   | {
@@ -76,7 +77,8 @@ export type Step =
       readonly residual: Slot | null; // (N, OH, OW, K)
       readonly y: Slot; // (N, OH, OW, K)
       readonly relu: boolean;
-    } & ConvAttributes)
+    } & Normalization &
+      ConvAttributes)
   /** `other` is added: what has come to x by another way. dx may lie in its memory. */
   | ({
       readonly kind: 'conv2dBackwardInput';
@@ -92,6 +94,7 @@ export type Step =
       readonly dweight: Slot; // (K, R, S, C/groups)
     } & Prologue &
       NormGradient &
+      Normalization &
       ConvAttributes)
   /** y = a·b, either read transposed: a is (M, K) or (K, M), b is (K, N) or (N, K). */
   | {

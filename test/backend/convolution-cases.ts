@@ -8,7 +8,7 @@ import { GraphBuilder } from '../../src/graph/builder.js';
 import { elementCount } from '../../src/graph/graph.js';
 import { emitInto } from '../../src/ops/emit.js';
 import { Random } from '../../src/random/philox.js';
-import { describe, positive, signed, type Drawn, type StepCase } from './step-case.js';
+import { bytes, describe, positive, signed, type Drawn, type StepCase } from './step-case.js';
 
 type Convolution = readonly [
   ...[N: number, H: number, W: number, C: number, K: number],
@@ -180,6 +180,45 @@ function gradientBehindNorm(
     reduction: 4 * N * positions(H) * positions(W),
     capabilities: { convAlgorithms: ['gemm'] },
   };
+}
+
+/** Images whose rows are read one by one, four at a time and whole blocks; few channels and many. */
+const imageConvolutions: readonly Convolution[] = [
+  [2, 5, 7, 3, 17, 3, 1, 1],
+  [1, 30, 33, 3, 33, 3, 1, 1],
+  [2, 19, 23, 3, 64, 7, 2, 3],
+  [1, 40, 41, 3, 20, 7, 2, 3],
+  [3, 6, 5, 1, 15, 1, 2, 0],
+  [1, 19, 23, 3, 17, 11, 4, 2],
+  [1, 9, 7, 16, 33, 5, 1, 2],
+];
+
+/** A convolution of an image's bytes, and its weight's gradient. */
+export function imageCases(): StepCase[] {
+  return imageConvolutions.map(([N, H, W, C, K, R, stride, padding]) => {
+    const { builder, tensor, data } = drawnGraph(K);
+    const emit = emitInto(builder, () => 'case');
+    const positions = (size: number) => Math.floor((size + 2 * padding - R) / stride) + 1;
+    const weight = tensor('input', 'weight', signed(K, R, R, C));
+    const dy = tensor('input', 'dy', signed(N, positions(H), positions(W), K));
+    const each = Array.from({ length: C }, (_, c) => c);
+    const x = emit('normalizeImage', [tensor('input', 'image', bytes(N, H, W, C))], {
+      mean: each.map((c) => 0.4 + 0.01 * c),
+      std: each.map((c) => 0.2 + 0.01 * c),
+    })[0]!;
+    const window = { stride, padding };
+    const toWeight = { ...window, kernelHeight: R, kernelWidth: R };
+    builder.output('y', emit('conv2d', [x, weight], window)[0]!);
+    builder.output('dweight', emit('conv2dBackwardWeight', [x, dy], toWeight)[0]!);
+    return {
+      title: `conv2d and its gradient, bytes of ${N}×${H}×${W}×${C} to ${K}, ${R}×${R}, stride ${stride}`,
+      graph: builder.build(),
+      data,
+      // A normalised number is up to 3.
+      reduction: 3 * Math.max(R * R * C, N * positions(H) * positions(W)),
+      capabilities: { convAlgorithms: ['gemm'] },
+    };
+  });
 }
 
 /** Its statistics come out of the convolution where the backend joins them. */

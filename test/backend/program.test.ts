@@ -41,7 +41,12 @@ const convolution = {
   cut,
   workspace: slot(900, 1),
 } as const;
-const convolutionSizes = { N, H, W, C, K, R, S, OH, OW, algorithm: 1, groups: 1, ...cut };
+// One channel: what C++ reads in a loop is then one number.
+const normalization = { mean: [0.25], std: [0.75] };
+const convolutionSizes = {
+  ...{ N, H, W, C, K, R, S, OH, OW, algorithm: 1, groups: 1, normalized: 1 },
+  ...cut,
+};
 const prologue = { scale: slot(901, C), shift: slot(902, C) };
 const normGradient = {
   normX: output(903),
@@ -57,9 +62,8 @@ const count = 23;
 
 const samples: { readonly [Kind in StepKind]: Sample<Kind> } = {
   normalizeImage: {
-    // One channel: what C++ reads in a loop is then one number.
-    step: { x: slot(101, N, H, W, 1), y: slot(102, N, H, W, 1), mean: [0.25], std: [0.75] },
-    sizes: { pixels: M, C: 1 },
+    step: { x: slot(101, N, H, W, 1), y: slot(102, N, H, W, 1), ...normalization },
+    sizes: { pixels: M, normalized: 1 },
   },
   conv2d: {
     step: {
@@ -68,6 +72,7 @@ const samples: { readonly [Kind in StepKind]: Sample<Kind> } = {
       y: output(103),
       ...prologue,
       statistics: slot(104, 53, 3, K),
+      ...normalization,
       ...convolution,
     },
     sizes: convolutionSizes,
@@ -91,6 +96,7 @@ const samples: { readonly [Kind in StepKind]: Sample<Kind> } = {
       y: output(105),
       transformed: true,
       relu: true,
+      ...normalization,
       ...convolution,
     },
     sizes: convolutionSizes,
@@ -112,6 +118,7 @@ const samples: { readonly [Kind in StepKind]: Sample<Kind> } = {
       dweight: filter(103),
       ...prologue,
       ...normGradient,
+      ...normalization,
       ...convolution,
     },
     sizes: convolutionSizes,

@@ -4,7 +4,12 @@
  */
 import { inBfloat16 } from './bfloat16-cases.js';
 import { blockCases } from './block-cases.js';
-import { convolutionCases, fusedCases, normGradientCases } from './convolution-cases.js';
+import {
+  convolutionCases,
+  fusedCases,
+  imageCases,
+  normGradientCases,
+} from './convolution-cases.js';
 import { inferenceCases } from './inference-cases.js';
 import {
   bytes,
@@ -216,7 +221,14 @@ function optimizerCases(): StepCase[] {
 
 export function stepCases(): StepCase[] {
   const onMaps = [
-    ...[convolutionCases(), fusedCases(), normGradientCases(), channelCases(), blockCases()].flat(),
+    ...[
+      convolutionCases(),
+      fusedCases(),
+      normGradientCases(),
+      imageCases(),
+      channelCases(),
+      blockCases(),
+    ].flat(),
   ];
   return [
     ...onMaps,

@@ -148,6 +148,7 @@ async function expectSameFused(network: Module): Promise<void> {
         convStatistics: ['direct'],
         convGradientSum: ['direct'],
         convNormGradient: ['direct'],
+        convNormalization: ['direct'],
         convInference: true,
       },
     },

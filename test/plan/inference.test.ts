@@ -23,6 +23,7 @@ const direct = {
     convStatistics: [],
     convGradientSum: [],
     convNormGradient: [],
+    convNormalization: [],
     convInference: true,
   },
 } as const;

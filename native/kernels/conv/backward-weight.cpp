@@ -260,8 +260,8 @@ void accumulateRows(WeightScratch<Map>& scratch, int32_t panels, int32_t channel
 }  // namespace
 
 template <typename Map>
-void gatherWeight(const ConvShape& s, const Map* x, const GradientRows<Map>& gradient, float* dweight,
-                  float* workspace, int32_t partials, Pool* pool) {
+void gatherWeight(const ConvShape& s, const Image<Map>& image, const GradientRows<Map>& gradient,
+                  float* dweight, float* workspace, int32_t partials, Pool* pool) {
   const int32_t taps = s.R * s.S;
   const int32_t panels = (s.K + kPanel - 1) / kPanel;
   const int64_t pixels = static_cast<int64_t>(s.N) * s.OH * s.OW;
@@ -278,6 +278,7 @@ void gatherWeight(const ConvShape& s, const Map* x, const GradientRows<Map>& gra
     WeightScratch<Map>& scratch = *reinterpret_cast<WeightScratch<Map>*>(memory);
     Map* zeros = reinterpret_cast<Map*>(memory + sizeof scratch);
     Map* copies = zeros + length;
+    Map* room = zeros + copied;
     __builtin_memset(zeros, 0, sizeof(Map) * length);
     const int32_t partial = task / groups, firstPanel = task % groups * perTask;
     const int32_t count = panels - firstPanel < perTask ? panels - firstPanel : perTask;
@@ -288,7 +289,10 @@ void gatherWeight(const ConvShape& s, const Map* x, const GradientRows<Map>& gra
     const int64_t end = first + perPartial < pixels ? first + perPartial : pixels;
     for (int64_t p = first; p < end; p += kBlockPixels) {
       const int32_t block = static_cast<int32_t>(end - p < kBlockPixels ? end - p : kBlockPixels);
-      const Pixel pixel = pixelAt(s, p);
+      const Pixel pixel = pixelAt(s, p), last = pixelAt(s, p + block - 1);
+      const Map* x = rowsBetween(image, s.H, pixel.n, pixel.oh * s.stride - s.padding, last.n,
+                                 last.oh * s.stride - s.padding + s.R - 1, room,
+                                 memory + kThreadScratchBytes);
       const int32_t channel = firstPanel * kPanel, channels = s.K - channel;
       const int64_t place = p * s.K + channel;
       const auto pack = PLUSX_LAMBDA(const auto& rowOf) {

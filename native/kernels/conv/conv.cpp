@@ -26,6 +26,22 @@ ConvShape readShape(Arguments& a) {
   return shape;
 }
 
+void readNormalization(Arguments& a, Normalization& normalization) {
+  const int32_t normalized = a.integer();
+  if (normalized > Normalization::kMaxChannels) __builtin_trap();
+  normalization.channels = normalized;
+  float mean[Normalization::kMaxChannels];
+  for (int32_t c = 0; c < normalized; ++c) mean[c] = a.number();
+  for (int32_t c = 0; c < normalized; ++c) {
+    const float std = a.number();
+    for (int32_t v = 0; v < 256; ++v) {
+      const float scaled = static_cast<float>(v) / 255.0f;
+      const float centred = scaled - mean[c];
+      normalization.values[c][v] = centred / std;
+    }
+  }
+}
+
 ConvChoice readChoice(Arguments& a) {
   ConvChoice choice;
   choice.algorithm = static_cast<ConvAlgorithm>(a.integer());
@@ -49,9 +65,14 @@ void packForward(const float* weight, int32_t K, int32_t taps, int32_t C, Factor
 }
 
 template <typename Map>
-void gatherForward(const ConvShape& s, const Map* x, const Factor<Map>* packed, Map* y,
+Image<Map> imageOf(const ConvShape& s, const void* x, const Normalization& normalization) {
+  return {x, normalization.channels > 0 ? &normalization : nullptr, int64_t{s.W} * s.C};
+}
+
+template <typename Map>
+void gatherForward(const ConvShape& s, const Image<Map>& image, const Factor<Map>* packed, Map* y,
                    const Epilogue& epilogue, int32_t splits, Pool* pool) {
-  if (multipliesRows<Map>(s)) return rowsForward(s, x, packed, y, epilogue, pool);
+  if (multipliesRows<Map>(s)) return rowsForward(s, image, packed, y, epilogue, pool);
   int32_t tapRow[kMaxTaps], tapColumn[kMaxTaps];
   const int32_t taps = s.R * s.S;
   if (taps > kMaxTaps) __builtin_trap();
@@ -59,7 +80,7 @@ void gatherForward(const ConvShape& s, const Map* x, const Factor<Map>* packed, 
     tapRow[tap] = tap / s.S - s.padding;
     tapColumn[tap] = tap % s.S - s.padding;
   }
-  runGather<Map>({x,      s.N, s.H, s.W,     s.C,  y,      s.OH,     s.OW, s.K, s.OH, s.OW,
+  runGather<Map>({image,  s.N, s.H, s.W,     s.C,  y,      s.OH,     s.OW, s.K, s.OH, s.OW,
                   0,      0,   1,   s.stride, taps, tapRow, tapColumn, s.S, packed, epilogue, splits},
                  pool);
 }
@@ -110,7 +131,8 @@ void gatherBackwardInput(const ConvShape& s, const Map* dy, const float* weight,
       const int32_t gridH = (s.H - row0 + s.stride - 1) / s.stride;
       const int32_t gridW = (s.W - column0 + s.stride - 1) / s.stride;
       packWeights({weight, 1, s.C, filter, s.C, s.K}, tapIndex, taps, workspace, pool);
-      runGather<Map>({dy,   s.N,     s.OH,     s.OW, s.K,  dx,     s.H,       s.W, s.C, gridH, gridW,
+      const Image<Map> image = {dy, nullptr, 0};
+      runGather<Map>({image, s.N,    s.OH,     s.OW, s.K,  dx,     s.H,       s.W, s.C, gridH, gridW,
                       row0, column0, s.stride, 1,    taps, tapRow, tapColumn, 1, workspace,
                       {},   1,       other},
                      pool);
@@ -122,7 +144,7 @@ void gatherBackwardInput(const ConvShape& s, const Map* dy, const float* weight,
 
 template <typename Map>
 void conv2d(Arguments a, Pool* pool) {
-  const Map* x = a.tensor<Map>();
+  const void* x = a.slot();
   const float* weight = a.floats();
   Map* y = a.tensor<Map>();
   void* workspace = a.slot();
@@ -131,15 +153,19 @@ void conv2d(Arguments a, Pool* pool) {
   float* statistics = a.floats();
   const ConvShape s = readShape(a);
   const ConvChoice choice = readChoice(a);
-  if (choice.algorithm == ConvAlgorithm::grouped) {
-    return groupedForward(s, x, weight, y, static_cast<float*>(workspace), pool);
-  }
+  Normalization normalization;
+  readNormalization(a, normalization);
   Factor<Map>* packed = static_cast<Factor<Map>*>(workspace);
   if (choice.algorithm == ConvAlgorithm::gemm) {
     packForward(weight, s.K, s.R * s.S, s.C, packed, pool);
-    return gatherForward(s, x, packed, y, {}, 1, pool);
+    return gatherForward(s, imageOf<Map>(s, x, normalization), packed, y, {}, 1, pool);
   }
-  const WinogradPass<Map> pass = {x, s.N, s.H, s.W, s.C, y, s.OH, s.OW, s.K, s.padding, packed,
+  if (normalization.channels > 0) __builtin_trap();
+  const Map* map = static_cast<const Map*>(x);
+  if (choice.algorithm == ConvAlgorithm::grouped) {
+    return groupedForward(s, map, weight, y, static_cast<float*>(workspace), pool);
+  }
+  const WinogradPass<Map> pass = {map, s.N, s.H, s.W, s.C, y, s.OH, s.OW, s.K, s.padding, packed,
                                   {scale, shift}, statistics, choice.blockTiles, choice.splits};
   if (choice.blockChannels > 0) {
     const auto run = s.stride == 1 ? runWinogradPanels<Stride1, Map> : runWinogradPanels<Stride2, Map>;
@@ -186,7 +212,7 @@ void packWeight(Arguments a, Pool* pool) {
 }
 
 void conv2dInference(Arguments a, Pool* pool) {
-  const float* x = a.floats();
+  const void* x = a.slot();
   const float* weight = a.floats();
   const float* shift = a.floats();
   const float* residual = a.floats();
@@ -194,13 +220,18 @@ void conv2dInference(Arguments a, Pool* pool) {
   const bool transformed = a.integer() != 0, relu = a.integer() != 0;
   const ConvShape s = readShape(a);
   const ConvChoice choice = readChoice(a);
+  Normalization normalization;
+  readNormalization(a, normalization);
   const Epilogue epilogue = {shift, residual, relu};
   if (choice.algorithm == ConvAlgorithm::gemm) {
-    return gatherForward(s, x, weight, y, epilogue, choice.splits, pool);
+    const Image<float> image = imageOf<float>(s, x, normalization);
+    return gatherForward(s, image, weight, y, epilogue, choice.splits, pool);
   }
+  if (normalization.channels > 0) __builtin_trap();
   const float* weights = transformed ? weight : nullptr;
   const auto run = s.stride == 1 ? runWinograd<Stride1, float> : runWinograd<Stride2, float>;
-  run({x, s.N, s.H, s.W, s.C, y, s.OH, s.OW, s.K, s.padding, weights, {}, nullptr,
+  const float* map = static_cast<const float*>(x);
+  run({map, s.N, s.H, s.W, s.C, y, s.OH, s.OW, s.K, s.padding, weights, {}, nullptr,
        choice.blockTiles, choice.splits, weight, epilogue},
       pool);
 }
@@ -242,7 +273,7 @@ void conv2dBackwardInput(Arguments a, Pool* pool) {
 
 template <typename Map>
 void conv2dBackwardWeight(Arguments a, Pool* pool) {
-  const Map* x = a.tensor<Map>();
+  const void* x = a.slot();
   const Map* dy = a.tensor<Map>();
   float* dweight = a.floats();
   float* workspace = a.floats();
@@ -255,16 +286,20 @@ void conv2dBackwardWeight(Arguments a, Pool* pool) {
   const float* normFactors = a.floats();
   const float* normScale = a.floats();
   const float* normShift = a.floats();
+  Normalization normalization;
+  readNormalization(a, normalization);
   if (choice.algorithm == ConvAlgorithm::gemm) {
     const GradientRows<Map> rows = {dy, s.K, normX, normMean, normFactors, normScale, normShift};
-    return gatherWeight(s, x, rows, dweight, workspace, choice.partials, pool);
+    const Image<Map> image = imageOf<Map>(s, x, normalization);
+    return gatherWeight(s, image, rows, dweight, workspace, choice.partials, pool);
   }
-  if (normX) __builtin_trap();
+  if (normX || normalization.channels > 0) __builtin_trap();
+  const Map* map = static_cast<const Map*>(x);
   if (choice.algorithm == ConvAlgorithm::grouped) {
-    return groupedBackwardWeight(s, x, dy, dweight, workspace, choice.partials, pool);
+    return groupedBackwardWeight(s, map, dy, dweight, workspace, choice.partials, pool);
   }
   const auto run = s.stride == 1 ? runWinogradWeight<Stride1, Map> : runWinogradWeight<Stride2, Map>;
-  run(s, x, {scale, shift}, dy, dweight, workspace,
+  run(s, map, {scale, shift}, dy, dweight, workspace,
       {choice.partials, choice.blockTiles, choice.blockChannels, choice.blockChannels}, pool);
 }
 

@@ -58,19 +58,19 @@ inline void advance(GridPixel& pixel, const Gather<Map>& g) {
 }
 
 template <typename Map>
-inline const Map* source(const Gather<Map>& g, const GridPixel& pixel, int32_t tap) {
+inline const Map* source(const Gather<Map>& g, const Map* in, const GridPixel& pixel, int32_t tap) {
   const int32_t row = pixel.i * g.inStride + g.tapRow[tap];
   const int32_t column = pixel.j * g.inStride + g.tapColumn[tap];
   const bool inside = static_cast<uint32_t>(row) < static_cast<uint32_t>(g.inH) &&
                       static_cast<uint32_t>(column) < static_cast<uint32_t>(g.inW);
   if (!inside) return nullptr;
-  return g.in + ((static_cast<int64_t>(pixel.n) * g.inH + row) * g.inW + column) * g.inC;
+  return in + ((static_cast<int64_t>(pixel.n) * g.inH + row) * g.inW + column) * g.inC;
 }
 
 // The channels of a run of columns side by side in `line`, zero outside the image. May write up to
 // kWidth - 1 factors more.
 template <typename Map>
-inline void copyRun(const Gather<Map>& g, int32_t n, int32_t row, int32_t column,
+inline void copyRun(const Gather<Map>& g, const Map* in, int32_t n, int32_t row, int32_t column,
                     Factor<Map>* line) {
   const int32_t length = g.tapRun * g.inC;
   const int32_t first = column < 0 ? -column : 0;
@@ -80,26 +80,26 @@ inline void copyRun(const Gather<Map>& g, int32_t n, int32_t row, int32_t column
   const int64_t pixels = static_cast<int64_t>(g.N) * g.inH * g.inW;
   // Whole vectors, where what follows the run is the image as well.
   if (inside && first == 0 && end == g.tapRun && pixel * g.inC + length + kWidth <= pixels * g.inC) {
-    const Map* from = g.in + pixel * g.inC;
+    const Map* from = in + pixel * g.inC;
     for (int32_t i = 0; i < length; i += kWidth) copyVector(line + i, from + i);
     return;
   }
   for (int32_t i = 0; i < length; i += kWidth) store(line + i, Vector{});
   if (!inside) return;
-  const Map* from = g.in + (pixel + first) * g.inC;
+  const Map* from = in + (pixel + first) * g.inC;
   for (int32_t i = 0; i < (end - first) * g.inC; ++i) line[first * g.inC + i] = from[i];
 }
 
 // Where the channels do not fill chunks, each pixel's are put in a line first. All lines before the
 // first chunk: what has just been stored in other pieces cannot be loaded at once.
 template <typename Map>
-void packLines(const Gather<Map>& g, GridPixel pixel, int32_t count, int32_t reduction,
-               Factor<Map>* lines, Factor<Map>* tile) {
+void packLines(const Gather<Map>& g, const Map* in, GridPixel pixel, int32_t count,
+               int32_t reduction, Factor<Map>* lines, Factor<Map>* tile) {
   const int32_t lineFactors = reduction + kChunk;
   Factor<Map>* line = lines;
   for (int32_t t = 0; t < count; ++t, line += lineFactors, advance(pixel, g)) {
     for (int32_t tap = 0; tap < g.taps; tap += g.tapRun) {
-      copyRun(g, pixel.n, pixel.i * g.inStride + g.tapRow[tap],
+      copyRun(g, in, pixel.n, pixel.i * g.inStride + g.tapRow[tap],
               pixel.j * g.inStride + g.tapColumn[tap], line + tap * g.inC);
     }
     for (int32_t e = g.taps * g.inC; e < reduction; ++e) line[e] = 0.0f;
@@ -116,18 +116,18 @@ void packLines(const Gather<Map>& g, GridPixel pixel, int32_t count, int32_t red
 // Lays the pixels of one tile side by side: tile(chunk, pixel, 16). A chunk is 16 steps of the
 // reduction; the kernel reads them with one pointer and constant displacements.
 template <typename Map>
-void packTile(const Gather<Map>& g, GridPixel pixel, int32_t count, int32_t reduction,
+void packTile(const Gather<Map>& g, const Map* in, GridPixel pixel, int32_t count, int32_t reduction,
               Factor<Map>* lines, Factor<Map>* tile) {
   const bool wholeChunks = g.inC % kChunk == 0;
   if (count < kTilePixels) {
     __builtin_memset(tile, 0, sizeof(Factor<Map>) * reduction * kTilePixels);
   }
-  if (!wholeChunks) return packLines(g, pixel, count, reduction, lines, tile);
+  if (!wholeChunks) return packLines(g, in, pixel, count, reduction, lines, tile);
   // Where the next tile has the same pixel, but at a row's end.
   const int64_t ahead = static_cast<int64_t>(kTilePixels) * g.inStride * g.inC;
   for (int32_t t = 0; t < count; ++t, advance(pixel, g)) {
     for (int32_t tap = 0; tap < g.taps; ++tap) {
-      const Map* from = source(g, pixel, tap);
+      const Map* from = source(g, in, pixel, tap);
       Factor<Map>* to =
           tile + (static_cast<int64_t>(tap) * g.inC / kChunk * kTilePixels + t) * kChunk;
       for (int32_t c = 0; c < g.inC; c += kChunk, to += kTilePixels * kChunk) {
@@ -166,6 +166,26 @@ int32_t tilesPerBlock(int32_t reduction) {
   return static_cast<int32_t>(fit < 1 ? 1 : fit > 8 ? 8 : fit);
 }
 
+// The rows of the images that taps of a block's pixels, first to last, may reach.
+template <typename Map>
+const Map* rowsOfBlock(const Gather<Map>& g, const GridPixel& first, const GridPixel& last, Map* room,
+                       const char* roomEnd) {
+  int32_t top = g.tapRow[0], bottom = g.tapRow[0];
+  for (int32_t tap = 1; tap < g.taps; ++tap) {
+    top = g.tapRow[tap] < top ? g.tapRow[tap] : top;
+    bottom = g.tapRow[tap] > bottom ? g.tapRow[tap] : bottom;
+  }
+  return rowsBetween(g.image, g.inH, first.n, first.i * g.inStride + top, last.n,
+                     last.i * g.inStride + bottom, room, roomEnd);
+}
+
+template <typename Map>
+GridPixel gridPixelAt(const Gather<Map>& g, int64_t p) {
+  const int64_t image = static_cast<int64_t>(g.gridH) * g.gridW;
+  const int32_t inImage = static_cast<int32_t>(p % image);
+  return {static_cast<int32_t>(p / image), inImage / g.gridW, inImage % g.gridW};
+}
+
 // A single tile and the lines of its pixels fit into the scratch.
 constexpr int32_t kMaxReduction =
     static_cast<int32_t>((kThreadScratchBytes - 4096) / sizeof(float) / (2 * kTilePixels));
@@ -196,16 +216,17 @@ void runGather(const Gather<Map>& g, Pool* pool) {
     const int64_t firstPixel = block * blockPixels;
     const int64_t left = pixels - firstPixel < blockPixels ? pixels - firstPixel : blockPixels;
     const int32_t tileCount = static_cast<int32_t>((left + kTilePixels - 1) / kTilePixels);
+    Map* room = reinterpret_cast<Map*>(lines + kTilePixels * (reduction + kChunk));
+    const GridPixel lastPixel = gridPixelAt(g, firstPixel + left - 1);
+    const Map* in = rowsOfBlock(g, gridPixelAt(g, firstPixel), lastPixel, room,
+                                scratch + kThreadScratchBytes);
     GridPixel starts[8];
     for (int32_t t = 0; t < tileCount; ++t) {
-      const int64_t p = firstPixel + t * kTilePixels;
-      const int32_t inImage = static_cast<int32_t>(p % (static_cast<int64_t>(g.gridH) * g.gridW));
-      starts[t] = {static_cast<int32_t>(p / (static_cast<int64_t>(g.gridH) * g.gridW)),
-                   inImage / g.gridW, inImage % g.gridW};
+      starts[t] = gridPixelAt(g, firstPixel + t * kTilePixels);
       const int64_t rest = left - t * kTilePixels;
       const int32_t count = static_cast<int32_t>(rest < kTilePixels ? rest : kTilePixels);
       if (g.other) fetchOther(g, starts[t], count);
-      packTile(g, starts[t], count, reduction, lines, tiles + t * tileFactors);
+      packTile(g, in, starts[t], count, reduction, lines, tiles + t * tileFactors);
     }
     for (int32_t panel = firstPanel; panel < endPanel; ++panel) {
       const Factor<Map>* weights = g.packed + static_cast<int64_t>(panel) * reduction * kPanel;

@@ -4,12 +4,13 @@
 // with the taps that reach it, so that no multiplication by a known zero is done.
 #pragma once
 #include "conv.h"
+#include "image.h"
 
 namespace plusx::PLUSX_ISA {
 
 template <typename Map>
 struct Gather {
-  const Map* in;  // (N, inH, inW, inC)
+  Image<Map> image;  // (N, inH, inW, inC)
   int32_t N, inH, inW, inC;
   Map* out;  // (N, outH, outW, outC)
   int32_t outH, outW, outC;
@@ -71,7 +72,7 @@ void runGather(const Gather<Map>& gather, Pool* pool);
 template <typename Map>
 bool multipliesRows(const ConvShape& shape);
 template <typename Map>
-void rowsForward(const ConvShape& shape, const Map* x, const Factor<Map>* packed, Map* y,
+void rowsForward(const ConvShape& shape, const Image<Map>& image, const Factor<Map>* packed, Map* y,
                  const Epilogue& epilogue, Pool* pool);
 
 // dy (pixels, K), or what it is made of: where normX is there, the gradient of a batch normalisation's
@@ -90,7 +91,7 @@ struct GradientRows {
 
 // dweight by the same implicit product; `workspace`: (partials, panels of k, taps, c, kPanel).
 template <typename Map>
-void gatherWeight(const ConvShape& shape, const Map* x, const GradientRows<Map>& gradient,
+void gatherWeight(const ConvShape& shape, const Image<Map>& image, const GradientRows<Map>& gradient,
                   float* dweight, float* workspace, int32_t partials, Pool* pool);
 
 }  // namespace plusx::PLUSX_ISA

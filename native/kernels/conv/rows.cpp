@@ -53,23 +53,20 @@ int64_t lineLength(const ConvShape& s) {
   return (tiles * kTilePixels - 1) * s.stride * s.C + s.S * s.C;
 }
 
+// Rows of outputs that a task computes: their taps reach the same rows of the image.
+constexpr int32_t kTaskRows = 4;
+
+int32_t linesOfTask(const ConvShape& s) { return (kTaskRows - 1) * s.stride + s.R; }
+
 template <int Step, typename Map>
-void multiplyRowsOf(const ConvShape& s, const Map* x, const float* packed, const Epilogue& epilogue,
-                    Map* y, Pool* pool) {
+void multiplyRowsOf(const ConvShape& s, const Image<Map>& image, const float* packed,
+                    const Epilogue& epilogue, Map* y, Pool* pool) {
   const int32_t length = s.S * s.C, panels = (s.K + kPanel - 1) / kPanel;
   const int64_t panelFloats = static_cast<int64_t>(reductionLength(s.R * s.S, s.C)) * kPanel;
   const int32_t lineFloats = static_cast<int32_t>(lineLength(s));
   const bool streaming = streams<Map>(int64_t{s.N} * s.OH * s.OW, s.K);
 
-  parallelFor(pool, s.N * s.OH, [&](int32_t task, char* scratch) {
-    float* lines = reinterpret_cast<float*>(scratch);
-    const int32_t n = task / s.OH, top = task % s.OH * s.stride - s.padding;
-    for (int32_t r = 0; r < s.R; ++r) {
-      const int32_t h = top + r;
-      const bool inside = h >= 0 && h < s.H;
-      const Map* row = x + (static_cast<int64_t>(n) * s.H + (inside ? h : 0)) * s.W * s.C;
-      copyLine(row, inside ? s.W * s.C : 0, -s.padding * s.C, lineFloats, lines + r * lineFloats);
-    }
+  const auto multiplyRow = PLUSX_LAMBDA(const float* lines, int64_t row) {
     for (int32_t panel = 0; panel < panels; ++panel) {
       const int32_t first = panel * kPanel;
       const int32_t channels = s.K - first < kPanel ? s.K - first : kPanel;
@@ -80,12 +77,33 @@ void multiplyRowsOf(const ConvShape& s, const Map* x, const float* packed, const
                                                        : multiplyLines<kTilePixels, Step>;
         multiply(lines + static_cast<int64_t>(j) * Step, lineFloats, s.R, length,
                  packed + panel * panelFloats, sums);
-        Map* to = y + (static_cast<int64_t>(task) * s.OW + j) * s.K + first;
+        Map* to = y + (row * s.OW + j) * s.K + first;
         for (int32_t q = 0; q < count; ++q, to += s.K) {
           storePixel(epilogue, sums + q * kPanel, to - y, first, channels, streaming,
                      static_cast<const Map*>(nullptr), to);
         }
       }
+    }
+  };
+
+  const int32_t groups = (s.OH + kTaskRows - 1) / kTaskRows;
+  parallelFor(pool, s.N * groups, [&](int32_t task, char* scratch) {
+    float* lines = reinterpret_cast<float*>(scratch);
+    Map* room = reinterpret_cast<Map*>(lines + static_cast<int64_t>(linesOfTask(s)) * lineFloats);
+    const int32_t n = task / groups, oh = task % groups * kTaskRows;
+    const int32_t rows = s.OH - oh < kTaskRows ? s.OH - oh : kTaskRows;
+    const int32_t top = oh * s.stride - s.padding, reached = (rows - 1) * s.stride + s.R;
+    const Map* x = rowsBetween(image, s.H, n, top, n, top + reached - 1, room,
+                               scratch + kThreadScratchBytes);
+    for (int32_t r = 0; r < reached; ++r) {
+      const int32_t h = top + r;
+      const bool inside = h >= 0 && h < s.H;
+      const Map* row = x + (static_cast<int64_t>(n) * s.H + (inside ? h : 0)) * s.W * s.C;
+      copyLine(row, inside ? s.W * s.C : 0, -s.padding * s.C, lineFloats, lines + r * lineFloats);
+    }
+    for (int32_t i = 0; i < rows; ++i) {
+      multiplyRow(lines + static_cast<int64_t>(i) * s.stride * lineFloats,
+                  static_cast<int64_t>(n) * s.OH + oh + i);
     }
   });
 }
@@ -95,20 +113,21 @@ void multiplyRowsOf(const ConvShape& s, const Map* x, const float* packed, const
 template <typename Map>
 bool multipliesRows(const ConvShape& s) {
   const int32_t step = s.stride * s.C;
-  const bool fits = lineLength(s) * s.R * sizeof(float) <= kThreadScratchBytes;
+  // The lines, and as many rows of the image.
+  const bool fits = lineLength(s) * linesOfTask(s) * 2 * sizeof(float) <= kThreadScratchBytes;
   return kSteps<Factor<Map>> == 1 && s.OW >= kTilePixels && fits &&
          (step == 3 || step == 6 || step == 12);
 }
 
 template <typename Map>
-void rowsForward(const ConvShape& s, const Map* x, const Factor<Map>* packed, Map* y,
+void rowsForward(const ConvShape& s, const Image<Map>& image, const Factor<Map>* packed, Map* y,
                  const Epilogue& epilogue, Pool* pool) {
   if constexpr (kSteps<Factor<Map>> == 1) {
     const int32_t step = s.stride * s.C;
     const auto run = step == 3   ? multiplyRowsOf<3, Map>
                      : step == 6 ? multiplyRowsOf<6, Map>
                                  : multiplyRowsOf<12, Map>;
-    run(s, x, packed, epilogue, y, pool);
+    run(s, image, packed, epilogue, y, pool);
   }
 }
 

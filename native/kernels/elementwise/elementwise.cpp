@@ -1,5 +1,6 @@
 #include "elementwise.h"
 
+#include "kernels/conv/image.h"
 #include "simd/math.h"
 
 namespace plusx::PLUSX_ISA {
@@ -44,28 +45,15 @@ template <typename Map>
 void normalizeImage(Arguments a, Pool* pool) {
   const uint8_t* x = static_cast<const uint8_t*>(a.slot());
   Map* y = a.tensor<Map>();
-  const int32_t pixels = a.integer(), C = a.integer();
-  constexpr int32_t kMaxChannels = 64;
-  if (C > kMaxChannels) __builtin_trap();
-  // Only 256 values a channel are possible: each is computed once, with torchvision's roundings.
-  Map values[kMaxChannels][256];
-  float mean[kMaxChannels];
-  for (int32_t c = 0; c < C; ++c) mean[c] = a.number();
-  for (int32_t c = 0; c < C; ++c) {
-    const float std = a.number();
-    for (int32_t v = 0; v < 256; ++v) {
-      const float scaled = static_cast<float>(v) / 255.0f;
-      const float centred = scaled - mean[c];
-      values[c][v] = centred / std;
-    }
-  }
+  const int32_t pixels = a.integer();
+  Normalization normalization;
+  readNormalization(a, normalization);
+  const int32_t C = normalization.channels;
   constexpr int32_t kTaskPixels = 8192;
   parallelFor(pool, (pixels + kTaskPixels - 1) / kTaskPixels, [&](int32_t task, char*) {
     const int64_t first = static_cast<int64_t>(task) * kTaskPixels;
     const int64_t end = first + kTaskPixels < pixels ? first + kTaskPixels : pixels;
-    for (int64_t p = first; p < end; ++p) {
-      for (int32_t c = 0; c < C; ++c) y[p * C + c] = values[c][x[p * C + c]];
-    }
+    normalization.convert(x + first * C, (end - first) * C, y + first * C);
   });
 }
 

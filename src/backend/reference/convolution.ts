@@ -1,6 +1,7 @@
 /** Convolution and its gradients as seven nested loops, and the product of matrices. */
-import type { Slot, StepOf } from '../../plan/plan.js';
+import type { Normalization, Slot, StepOf } from '../../plan/plan.js';
 import type { Arena } from './index.js';
+import { normalized } from './data-movement.js';
 import { normGradient, writeStatistics } from './normalization.js';
 import type { StepTable } from './steps.js';
 
@@ -58,12 +59,14 @@ function eachTap(
 const firstChannel = ({ perGroup, outputsPerGroup }: Sizes, k: number) =>
   Math.floor(k / outputsPerGroup) * perGroup;
 
+/** x, or what it becomes of bytes. */
+function imageOf({ x, mean, std }: { readonly x: Slot } & Normalization, arena: Arena) {
+  return mean && std ? normalized({ x, mean, std }, arena) : arena.f32(x);
+}
+
 /** x, or relu(x·scale + shift). */
-function activated(
-  step: { readonly x: Slot; readonly scale: Slot | null; readonly shift: Slot | null },
-  arena: Arena,
-): Float32Array {
-  const values = arena.f32(step.x);
+function activated(step: StepOf<'conv2d' | 'conv2dBackwardWeight'>, arena: Arena): Float32Array {
+  const values = imageOf(step, arena);
   if (!step.scale || !step.shift) return values;
   const [scale, shift] = [arena.f32(step.scale), arena.f32(step.shift)];
   const C = scale.length;
@@ -133,7 +136,7 @@ export const convolutionSteps: StepTable<
     const sums = convolve(
       sizesOf(step.x, step.y, step.weight, step.groups),
       step,
-      arena.f32(step.x),
+      imageOf(step, arena),
       arena.f32(step.weight),
     );
     const [shift, y] = [arena.f32(step.shift), arena.f32(step.y)];

@@ -1,9 +1,25 @@
 /** Element-wise steps, sums to channels, shortcuts, and the two orders of an image's axes. */
 import type { Slot } from '../../plan/plan.js';
 import { philox4x32, type Words } from '../../random/philox.js';
+import type { Arena } from './index.js';
 import type { StepTable } from './steps.js';
 
 const { fround } = Math;
+
+/**
+ * (x/255 - mean)/std of bytes. What alone rounds after every operation: it is to give torchvision's very
+ * bits.
+ */
+export function normalized(
+  step: { readonly x: Slot; readonly mean: readonly number[]; readonly std: readonly number[] },
+  arena: Arena,
+): Float32Array {
+  const C = step.mean.length;
+  const [mean, std] = [Float32Array.from(step.mean), Float32Array.from(step.std)];
+  return Float32Array.from(arena.view(step.x), (x, i) =>
+    fround(fround(fround(x / 255) - mean[i % C]!) / std[i % C]!),
+  );
+}
 
 export const dataSteps: StepTable<
   | 'normalizeImage'
@@ -23,16 +39,8 @@ export const dataSteps: StepTable<
   | 'nchwToNhwc'
   | 'fill'
 > = {
-  // The one step that rounds after every operation: it is to give torchvision's very bits.
   normalizeImage(step, arena) {
-    const x = arena.view(step.x);
-    const y = arena.f32(step.y);
-    const C = step.mean.length;
-    const mean = Float32Array.from(step.mean);
-    const std = Float32Array.from(step.std);
-    for (let i = 0; i < x.length; i++) {
-      y[i] = fround(fround(fround(x[i]! / 255) - mean[i % C]!) / std[i % C]!);
-    }
+    arena.f32(step.y).set(normalized(step, arena));
   },
 
   addBias(step, arena) {

@@ -128,6 +128,44 @@ export function joinNormGradients(graph: Graph, capabilities: Capabilities): Gra
   return replaceNodes(graph, replacements);
 }
 
+/**
+ * An image that only convolutions read is normalised as they load it. They load whole rows: those of a task
+ * are to fit into its thread's memory.
+ */
+export function joinNormalization(graph: Graph, capabilities: Capabilities): Graph {
+  const reading = new Reading(graph);
+  const replacements = new Map<Node, readonly Node[]>();
+  for (const normalization of graph.nodes) {
+    if (normalization.op !== 'normalizeImage') continue;
+    const [bytes] = normalization.inputs as readonly [Value];
+    const [image] = normalization.outputs as readonly [Value];
+    const uses = reading.uses(image);
+    const fits = uses.every((use) => loadsBytes(use, capabilities));
+    if (!fits || uses.length === 0 || reading.isKept(image)) continue;
+    replacements.set(normalization, []);
+    for (const { node } of uses) {
+      const attributes = { ...node.attributes, ...normalization.attributes };
+      replacements.set(node, [{ ...node, inputs: node.inputs.with(0, bytes), attributes }]);
+    }
+  }
+  return replaceNodes(graph, replacements);
+}
+
+/** What a task has of its thread's 8 MiB for an image's rows, in numbers. */
+const mostImageNumbers = 2 ** 18;
+
+function loadsBytes({ node, input }: Use, capabilities: Capabilities): boolean {
+  const reads = ['conv2d', 'conv2dInference', 'conv2dBackwardWeight'].includes(node.op);
+  if (!reads || input !== 0) return false;
+  const { N, H, W, C, R, OH, OW, stride } = convolutionSizes(node)!;
+  // A block of 128 outputs, cut by rows and by images, and the rows that no output reaches.
+  const outputRows = Math.ceil(128 / OW) + 1;
+  const images = Math.ceil(outputRows / OH) + 1;
+  const rows = Math.min(N * H, outputRows * stride + images * (R + 2 * stride));
+  if (rows * W * C > mostImageNumbers) return false;
+  return offers(capabilities.fusions?.convNormalization, node, capabilities);
+}
+
 function offers(
   algorithms: readonly ConvAlgorithm[] | undefined,
   node: Node,

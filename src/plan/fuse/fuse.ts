@@ -9,7 +9,13 @@
 import type { Capabilities } from '../../backend/backend.js';
 import type { Graph } from '../../graph/graph.js';
 import { splitBatchNorm } from './batch-norm.js';
-import { joinGradients, joinNormGradients, joinPrologues, joinStatistics } from './convolution.js';
+import {
+  joinGradients,
+  joinNormalization,
+  joinNormGradients,
+  joinPrologues,
+  joinStatistics,
+} from './convolution.js';
 import { foldAffineMaps, joinInferenceRelu, joinResiduals } from './inference.js';
 import { joinGradientSums, joinRelu, recomputeMasks } from './relu.js';
 
@@ -18,7 +24,7 @@ type Pass = (graph: Graph, capabilities: Capabilities) => Graph;
 const passes: readonly Pass[] = [
   ...[foldAffineMaps, joinResiduals, joinInferenceRelu],
   ...[joinRelu, recomputeMasks, joinGradients, joinGradientSums, joinNormGradients],
-  ...[joinPrologues, joinStatistics],
+  ...[joinPrologues, joinStatistics, joinNormalization],
 ];
 
 /** Takes batch normalisation apart and, where the backend says that it pays, joins the parts. */
