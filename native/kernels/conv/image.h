@@ -33,10 +33,10 @@ struct Normalization {
 // Channels, then mean and std of each; without channels there is nothing to normalise.
 void readNormalization(Arguments& arguments, Normalization& normalization);
 
-// (N·H, rowNumbers): the rows of all images.
+// (N·H, rowNumbers): the rows of all images, as Map or, where there is a normalization, as bytes.
 template <typename Map>
 struct Image {
-  const void* data;                    // numbers, or bytes where there is
+  const void* data;
   const Normalization* normalization;  // or null
   int64_t rowNumbers;
 
