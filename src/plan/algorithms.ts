@@ -195,18 +195,21 @@ function winogradCut(pass: ConvPass, sizes: ConvSizes): ConvCut {
   const staged = pass === 'conv2dInference' ? filters * stagedChannels * 32 : 0;
   const perTile = products * (roundUp(inputs, 16) + 32);
   const fit = Math.floor((scratchFloats - staged) / perTile / 14) * 14;
-  // One image has few tiles: smaller blocks share them evenly where no weights are transformed.
-  const few = tiles < 8 * passTiles && transformsOnce(sizes);
-  const most = pass === 'conv2dInference' && few ? 14 : passTiles;
-  const largest = Math.min(most, fit, roundUp(tiles, 14));
+  // One image has few tiles: smaller blocks share them evenly, where the second-level cache keeps the
+  // weights from one block to the next.
+  const shared = pass === 'conv2dInference' && tiles < 8 * passTiles && staysCached(sizes);
+  const largest = Math.min(shared ? 14 : passTiles, fit, roundUp(tiles, 14));
   // The last block is no smaller than the others, where there are few.
   const blockTiles =
     pass === 'conv2dInference' ? Math.ceil(tiles / Math.ceil(tiles / largest)) : largest;
   // Blocks that are too few to share are cut by output channels too, down to 128: each part
-  // transforms the inputs anew. In training that costs more than it gains beyond ten tasks.
+  // transforms the inputs anew. In training that costs more than it gains beyond ten tasks; in
+  // inference four tasks are worth parts of 64.
   const blocks = Math.ceil(tiles / blockTiles);
-  const tasks = pass === 'conv2dInference' ? 16 : 10;
-  const splits = splitsOf(blocks, Math.floor(outputs / 128), tasks);
+  const partsOf = (channels: number, tasks: number) =>
+    splitsOf(blocks, Math.floor(outputs / channels), tasks);
+  const splits =
+    pass === 'conv2dInference' ? Math.max(partsOf(128, 16), partsOf(64, 4)) : partsOf(128, 10);
   const blockChannels = multipliesPanels(pass, sizes) ? stagedChannels : 0;
   return { partials: 1, blockTiles, blockChannels, splits };
 }
@@ -256,8 +259,17 @@ export function statisticsBlocks(sizes: ConvSizes, { blockTiles }: ConvCut): num
  * large: those that do not stay in a cache are transformed by each block of tiles as it needs them,
  * which takes less time than to fetch them.
  */
-export function transformsOnce({ C, K }: Pick<ConvSizes, 'C' | 'K'>): boolean {
-  return filters * roundUp(K, 32) * roundUp(C, 16) * 4 <= 4 * 2 ** 20;
+export function transformsOnce(sizes: Pick<ConvSizes, 'C' | 'K'>): boolean {
+  return transformedBytes(sizes) <= 4 * 2 ** 20;
+}
+
+/** Whether transformed weights stay in a core's second-level cache, beside a block of tiles. */
+function staysCached(sizes: ConvSizes): boolean {
+  return transformedBytes(sizes) <= 640 * 2 ** 10;
+}
+
+function transformedBytes({ C, K }: Pick<ConvSizes, 'C' | 'K'>): number {
+  return filters * roundUp(K, 32) * roundUp(C, 16) * 4;
 }
 
 // Costs, in multiply-adds of one core at its best. Measured with AVX-512, at 50·10⁹ multiply-adds a

@@ -83,19 +83,26 @@ void maxPool2d(Arguments a, Pool* pool) {
   const Map* x = a.tensor<Map>();
   Map* y = a.tensor<Map>();
   const PoolShape p = readPoolShape(a);
+  const int64_t row = static_cast<int64_t>(p.W) * p.C;
   eachOutput(pool, p, [&](int32_t n, const Window& window, int64_t out) {
-    for (int32_t c = 0; c < p.C; c += kWidth) {
-      const int32_t lanes = p.C - c < kWidth ? p.C - c : kWidth;
+    const Map* first = x + at(p, n, window.top, window.left);
+    const int32_t rows = window.bottom - window.top, columns = window.right - window.left;
+    const auto largest = PLUSX_LAMBDA(int32_t c, int32_t lanes) {
       Vector best = Vector{} - __builtin_inff();
-      for (int32_t h = window.top; h < window.bottom; ++h) {
-        for (int32_t w = window.left; w < window.right; ++w) {
-          const Vector value = loadLanes(x + at(p, n, h, w) + c, lanes);
+      const Map* top = first + c;
+      for (int32_t i = 0; i < rows; ++i, top += row) {
+        const Map* pixel = top;
+        for (int32_t j = 0; j < columns; ++j, pixel += p.C) {
+          const Vector value = loadLanes(pixel, lanes);
           // A NaN wins, as in PyTorch: a diverging run must be seen.
           best = ((value > best) | (value != value)) ? value : best;
         }
       }
       storeLanes(y + out + c, best, lanes);
-    }
+    };
+    int32_t c = 0;
+    for (; c + kWidth <= p.C; c += kWidth) largest(c, kWidth);
+    if (c < p.C) largest(c, p.C - c);
   });
 }
 
