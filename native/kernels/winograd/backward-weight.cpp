@@ -233,8 +233,8 @@ void runWinogradWeight(const ConvShape& s, const Map* x, const Prologue& prologu
       }
       const int32_t next = start + cut.blockTiles;
       const int32_t nextTiles = endTile - next < cut.blockTiles ? endTile - next : cut.blockTiles;
-      PixelsAhead<Tiling::kAdvance, Map> xAhead(task.x, grid, next, nextTiles, firstC, countC);
-      PixelsAhead<Tiling::kOutput, Map> dyAhead(task.dy, grid, next, nextTiles, firstK, countK);
+      PixelsAhead<Tiling::kAdvance, 8, Map> xAhead(task.x, grid, next, nextTiles, firstC, countC);
+      PixelsAhead<Tiling::kOutput, 8, Map> dyAhead(task.dy, grid, next, nextTiles, firstK, countK);
       for (const Product& product : kOrder<Tiling>.list) {
         const bool first = product.first && start == firstTile;
         const Factor<Map>* xPanel = xTiles + product.position * xStride;

@@ -5,18 +5,19 @@ namespace plusx::PLUSX_ISA {
 
 namespace {
 
-template <typename Tiling, typename Map>
+// Before each register tile ahead() fetches what is needed next, where the weights leave it room.
+template <typename Tiling, typename Map, typename Ahead>
 void multiplyPanel(const WinogradPass<Map>& pass, const Block& block, int32_t panel,
-                   const Factor<Map>* inputs, float* staged, float* products) {
-  const auto nothingAhead = PLUSX_LAMBDA() {};
+                   const Factor<Map>* inputs, float* staged, float* products, const Ahead& ahead) {
   const int32_t reduction = block.chunks * kChunk;
   if (pass.weights) {
     const int64_t stride = static_cast<int64_t>(reduction) * kPanel;
     const Factor<Map>* weights = pass.weights + panel * kFilters * kFilters * stride;
     return multiplyPositions<Tiling, false>(block, inputs, reduction, weights, stride, products,
-                                            nothingAhead);
+                                            ahead);
   }
   if constexpr (kIsFloat<Map>) {
+    const auto nothingAhead = PLUSX_LAMBDA() {};
     for (int32_t c = 0; c < reduction; c += kStagedChannels) {
       const int32_t count = reduction - c < kStagedChannels ? reduction - c : kStagedChannels;
       transformStage<Tiling>(pass.packed, pass.inC, panel, c, count, staged);
@@ -30,6 +31,9 @@ void multiplyPanel(const WinogradPass<Map>& pass, const Block& block, int32_t pa
   }
 }
 
+// So many that all of the next block's are fetched while this one is multiplied.
+constexpr int kPassLines = 16;
+
 }  // namespace
 
 template <typename Tiling, typename Map>
@@ -38,6 +42,7 @@ void runWinograd(const WinogradPass<Map>& pass, Pool* pool) {
   const int32_t tiles = grid.count();
   const int32_t blocks = (tiles + pass.blockTiles - 1) / pass.blockTiles;
   const int32_t panels = (pass.outC + kPanel - 1) / kPanel;
+  const TiledMap<Map> map = {pass.in, pass.inH, pass.inW, pass.inC, pass.padding};
   const int32_t perSplit = (panels + pass.channelSplits - 1) / pass.channelSplits;
 
   parallelFor(pool, blocks * pass.channelSplits, [&](int32_t task, char* scratch) {
@@ -52,10 +57,17 @@ void runWinograd(const WinogradPass<Map>& pass, Pool* pool) {
     }
 
     transformInputs<Tiling, Map>(pass, grid, block, 0, block.count, inputs);
+    // The block after the others' is likely to be this thread's next. (Of bfloat16 the products are too
+    // short: they would take longer.)
+    const bool fetches = kIsFloat<Map> && pass.channelSplits == 1;
+    const int32_t next = fetches ? (index + pool->threads) * pass.blockTiles : tiles;
+    const int32_t nextTiles = tiles - next < pass.blockTiles ? tiles - next : pass.blockTiles;
+    PixelsAhead<Tiling::kAdvance, kPassLines, Map> pixels(map, grid, next, nextTiles, 0, pass.inC);
+    const auto ahead = PLUSX_LAMBDA() { pixels.fetch(); };
     const int32_t firstPanel = task % pass.channelSplits * perSplit;
     const int32_t endPanel = firstPanel + perSplit < panels ? firstPanel + perSplit : panels;
     for (int32_t panel = firstPanel; panel < endPanel; ++panel) {
-      multiplyPanel<Tiling, Map>(pass, block, panel, inputs, staged, products);
+      multiplyPanel<Tiling, Map>(pass, block, panel, inputs, staged, products, ahead);
       Deviations deviations[2];
       constexpr bool kInfers = kIsFloat<Map> && Tiling::kForward;
       if (kInfers && pass.epilogue.shift) {

@@ -91,9 +91,9 @@ PLUSX_INLINE TileSource<Edge, Map> tileOf(const TiledMap<Map>& map, const TileGr
   return source;
 }
 
-// The new pixels of a block of tiles, fetched a few lines at a time while another's products are computed:
+// The new pixels of a block of tiles, fetched so many lines at a time while another's products are computed:
 // main memory keeps up with those, transforms alone would wait for it.
-template <int Advance, typename Map>
+template <int Advance, int Lines, typename Map>
 class PixelsAhead {
  public:
   // Those of `tiles` tiles, of their channels from `first` on.
@@ -116,9 +116,9 @@ class PixelsAhead {
     const int32_t w = tile_.column * Advance + column_ + map_.padding;
     const int64_t pixel = (static_cast<int64_t>(tile_.n) * map_.H + h) * map_.W + w;
     const char* from = reinterpret_cast<const char*>(map_.map + pixel * map_.C + first_) + done_;
-#pragma GCC unroll 8
-    for (int i = 0; i < kLines; ++i) __builtin_prefetch(from + i * 64, 0, 2);
-    if ((done_ += kLines * 64) < bytes_) return;
+#pragma GCC unroll 16
+    for (int i = 0; i < Lines; ++i) __builtin_prefetch(from + i * 64, 0, 2);
+    if ((done_ += Lines * 64) < bytes_) return;
     done_ = 0;
     if ((column_ += run_) < Advance) return;
     column_ = 0;
@@ -129,8 +129,6 @@ class PixelsAhead {
   }
 
  private:
-  static constexpr int kLines = 8;
-
   const TiledMap<Map>& map_;
   const TileGrid& grid_;
   TilePosition tile_;
