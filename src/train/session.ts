@@ -171,10 +171,7 @@ export class Session {
     const logits = new Float32Array(count * classes);
     for (let start = 0; start < count; start += batchSize) {
       const part = images.subarray(start * imageBytes, (start + batchSize) * imageBytes);
-      // Images do not see each other in evaluation: a short batch is filled with zeros.
-      const full = new Uint8Array(batchSize * imageBytes);
-      full.set(part);
-      await this.evaluation.run({ images: full });
+      await this.evaluation.run({ images: filledUp(part, batchSize * imageBytes) });
       const batch = (await this.evaluation.read(plan.outputs.logits!)) as Float32Array;
       logits.set(batch.subarray(0, (part.length / imageBytes) * classes), start * classes);
     }
@@ -350,6 +347,14 @@ function withImageFormat(options: SessionOptions): TrainingGraphOptions {
   if (!('transform' in options)) return options;
   const { outputSize, normalization } = options.transform;
   return { ...options, imageSize: outputSize, normalization };
+}
+
+/** Images do not see each other in evaluation: a short batch is filled with zeros. */
+function filledUp(images: Uint8Array, bytes: number): Uint8Array {
+  if (images.length === bytes) return images;
+  const full = new Uint8Array(bytes);
+  full.set(images);
+  return full;
 }
 
 function missingKey(key: string, dict: StateDict): PlusxError {

@@ -165,8 +165,9 @@ void packWinogradForward(const float* weight, int32_t K, int32_t C, Factor* pack
 template <typename Tiling>
 void transformStage(const float* packed, int32_t C, int32_t panel, int32_t first, int32_t count,
                     float* staged) {
-  // They come from main memory: fetched so many channels ahead.
-  constexpr int32_t kAhead = 16;
+  // They come from main memory: fetched so many channels ahead. Each channel's filters are 72 lines: with
+  // more, those fetched would have left the first cache again.
+  constexpr int32_t kAhead = 4;
   const int64_t tapStride = static_cast<int64_t>(C) * kPanel;
   const float* from = packed + (int64_t{panel} * reductionLength(9, C) + first) * kPanel;
   for (int32_t i = 0; i < count; ++i, from += kPanel, staged += kPanel) {
