@@ -53,6 +53,19 @@ test('few tiles and many weights go panel by panel', () => {
   assert.deepEqual(panels(sizesOf(8, 8, 128, 128, 1)), [false, false, false]);
 });
 
+test('one image is shared among tasks, but many weights are read by few of them', () => {
+  const cutOf = (side: number, channels: number) => {
+    const sizes = sizesOf(1, side, channels, channels, 1);
+    const { cut } = chooseConvAlgorithm('conv2dInference', sizes, kernelCapabilities);
+    return [cut.blockTiles, cut.splits];
+  };
+  // A core's second-level cache keeps 0.6 MB of transformed weights from block to block, not 2.4.
+  assert.deepEqual(cutOf(56, 64), [14, 1]);
+  assert.deepEqual(cutOf(28, 128), [25, 2]);
+  assert.deepEqual(cutOf(14, 256), [16, 4]);
+  assert.deepEqual(cutOf(7, 512), [4, 4]);
+});
+
 test('of stride 2, only padding 1 is taken apart', () => {
   assert.deepEqual(new Set(chosen(sizesOf(8, 56, 256, 512, 2, 0))), new Set(['gemm']));
 });
