@@ -246,7 +246,7 @@ function winogradBytes(pass: ConvPass, sizes: ConvSizes, cut: ConvCut): number {
     const runs = Math.ceil(inputs / stagedChannels);
     return blocks * runs * tilings[stride]!.products * room * 4;
   }
-  return filters * roundUp(outputs, 32) * roundUp(inputs, 16) * 4;
+  return transformedBytes({ C: inputs, K: outputs });
 }
 
 /** Partial statistics that a convolution's epilogue leaves: one for each block of tiles. */
