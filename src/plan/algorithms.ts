@@ -144,7 +144,7 @@ const filters = 36;
 /** What a thread's own scratch memory holds, in floats (`kThreadScratchBytes`), less the margins. */
 const scratchFloats = 2 ** 21 - 4096;
 /** Tiles in a register tile, by instruction set (`kTilePixels`). */
-const registerTiles = [14, 6, 4];
+const registerTiles = [14, 6, 5];
 /** Input channels whose weights a task transforms at a time (`kStagedChannels`). */
 const stagedChannels = 64;
 

@@ -17,12 +17,13 @@ namespace plusx::PLUSX_ISA {
 // Output channels in a register tile: two vectors.
 constexpr int kPanel = 2 * kWidth;
 
-// Pixels in a register tile: with AVX-512, 28 of 32 registers accumulate; with 16 registers, 12.
+// Pixels in a register tile: with AVX-512, 28 of 32 registers accumulate; with 16 registers, 12. V8 has 15:
+// where it cannot fuse a product with its sum, the product takes another one.
 #if PLUSX_VECTOR_WIDTH == 16
 constexpr int kTilePixels = 14;
 constexpr int kTileChannels = 8;
-#elif defined(__wasm__)
-constexpr int kTilePixels = 4;
+#elif defined(__wasm__) && !defined(__wasm_relaxed_simd__)
+constexpr int kTilePixels = 5;
 constexpr int kTileChannels = 4;
 #else
 constexpr int kTilePixels = 6;

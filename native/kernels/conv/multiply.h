@@ -17,20 +17,38 @@ constexpr int32_t kRunTerms = 64;
 
 // Steps at the end of a sum that a few rows take together, so that their stores go on beside the products
 // of the next ones: a core stores a vector in the time of one or two products, and waits for all of them
-// where they come at once.
+// where they come at once. (WebAssembly's engines do not keep so many sums in registers across that.)
+#if defined(__wasm__)
+constexpr int kLastSteps = 0;
+#else
 constexpr int kLastSteps = 4;
+#endif
 
 // Rows that do so.
 constexpr int lastRows(int rows) { return (rows + 2) / 3; }
 
 // Stores rows from .. to of the sums, or adds them to what is there.
+//
+// V8 as of Node 20 and 22 moves the products of sums that are then only stored behind all loads of their
+// turn: too many for its registers. Those that are added to something read behind the loop stay in order.
 template <bool Accumulate, int Rows>
 PLUSX_INLINE void storeRows(const Vector (&acc)[Rows][2], int from, int to, float* out) {
+#if defined(__wasm__)
+  static const float kZeros[kWidth] = {};
+  const float* zeros = opaque(kZeros);
+#endif
 #pragma GCC unroll 16
   for (int t = from; t < to; ++t) {
     float* row = opaque(out + t * kPanel);
-    store(row, Accumulate ? acc[t][0] + load(row) : acc[t][0]);
-    store(row + kWidth, Accumulate ? acc[t][1] + load(row + kWidth) : acc[t][1]);
+    const auto keep = PLUSX_LAMBDA(float* to, Vector sum) {
+#if defined(__wasm__)
+      store(to, sum + load(Accumulate ? to : zeros));
+#else
+      store(to, Accumulate ? sum + load(to) : sum);
+#endif
+    };
+    keep(row, acc[t][0]);
+    keep(row + kWidth, acc[t][1]);
   }
 }
 
@@ -50,18 +68,17 @@ PLUSX_INLINE void multiplyRun(const Factor* tile, const Factor* panel, int32_t t
       multiplyAdd(acc[t][1], x, w1);
     }
   };
-  constexpr int kRest = kChunk - kLastSteps * kStep;
-  for (int32_t left = terms;; left -= kChunk, tile += kTilePixels * kChunk) {
-    const int end = left > kChunk ? kChunk : kRest;
-    for (int c = 0; c < end; c += kStep, panel += kPanel * kStep) step(tile + c, panel, 0, Rows);
-    if (left <= kChunk) break;
-  }
+  const auto columnAt = PLUSX_LAMBDA(int32_t term) {
+    return tile + term + term / kChunk * ((kTilePixels - 1) * kChunk);
+  };
+  const int32_t last = terms - kLastSteps * kStep;
+  for (int32_t i = 0; i < last; i += kStep) step(columnAt(i), panel + i * kPanel, 0, Rows);
 #pragma GCC unroll 16
   for (int from = 0; from < Rows; from += kGroup) {
     const int to = from + kGroup < Rows ? from + kGroup : Rows;
 #pragma GCC unroll 8
-    for (int i = 0; i < kLastSteps; ++i) {
-      step(tile + kRest + i * kStep, panel + i * kPanel * kStep, from, to);
+    for (int i = 0; i < kLastSteps * kStep; i += kStep) {
+      step(columnAt(last) + i, panel + (last + i) * kPanel, from, to);
     }
     storeRows<Accumulate>(acc, from, to, out);
   }

@@ -49,6 +49,21 @@ __attribute__((noinline)) void accumulateTiles(const Factor* dy, const Factor* x
   }
 }
 
+// Calls body(from, channels) for the register tiles of a chunk of channels: few, of about the same size.
+constexpr int kChunkTiles = (kChunk + kTilePixels - 1) / kTilePixels;
+
+template <typename Body, int... Tile>
+PLUSX_INLINE void eachTile(const Body& body, std::integer_sequence<int, Tile...>) {
+  constexpr auto first = [](int tile) { return kChunk * tile / kChunkTiles; };
+  (body(std::integral_constant<int, first(Tile)>{},
+        std::integral_constant<int, first(Tile + 1) - first(Tile)>{}),
+   ...);
+}
+template <typename Body>
+PLUSX_INLINE void eachTile(const Body& body) {
+  eachTile(body, std::make_integer_sequence<int, kChunkTiles>{});
+}
+
 // (position, block of Lanes channels, tile, Lanes), a line added to each position; of bfloat16
 // (…, tile/2, Lanes, 2).
 template <int Lanes, typename Factor>
@@ -242,16 +257,16 @@ void runWinogradWeight(const ConvShape& s, const Map* x, const Prologue& prologu
         for (int32_t c = 0; c < countC; c += kPanel) {
           const Factor<Map>* dyChunk = dyTiles + product.position * dyStride;
           for (int32_t k = 0; k < countK; k += kChunk) {
-            for (int32_t i = 0; i < kChunk; i += kTileChannels) {
+            eachTile(PLUSX_LAMBDA(auto from, auto channels) {
               xAhead.fetch();
               dyAhead.fetch();
-              float* to = panelSums + static_cast<int64_t>(k + i) * kPanel;
+              float* to = panelSums + static_cast<int64_t>(k + from) * kPanel;
               if (first) {
-                accumulateTiles<kTileChannels, false>(dyChunk + i * kStep, xPanel, count, to);
+                accumulateTiles<channels, false>(dyChunk + from * kStep, xPanel, count, to);
               } else {
-                accumulateTiles<kTileChannels, true>(dyChunk + i * kStep, xPanel, count, to);
+                accumulateTiles<channels, true>(dyChunk + from * kStep, xPanel, count, to);
               }
-            }
+            });
             dyChunk += static_cast<int64_t>(domainTiles) * kChunk;
           }
           xPanel += static_cast<int64_t>(domainTiles) * kPanel;
