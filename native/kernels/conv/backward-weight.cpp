@@ -93,24 +93,28 @@ void accumulate(const Rows& rows, const Factor* dy, int32_t pixels, const LinesA
   }
 }
 
-// The same for so many channels.
+// Channels that are summed together at most.
+constexpr int kTileChannels = kTilePixels < 8 ? kTilePixels : 8;
+
+// Calls body(Constant<count>) for a count of Most or less.
+template <int Most, typename Body>
+PLUSX_INLINE void withConstant(int32_t count, const Body& body) {
+  if (count == Most) return body(Constant<Most>{});
+  if constexpr (Most > 1) withConstant<Most - 1>(count, body);
+}
+
+// The same for so many channels: in few tiles, all of about the same size.
 template <typename Rows, typename Factor>
-void accumulateAll(int64_t channels, const Rows& rows, const Factor* dy, int32_t pixels,
+void accumulateAll(int32_t channels, const Rows& rows, const Factor* dy, int32_t pixels,
                    const LinesAhead& ahead, float* sums) {
-  int64_t c = 0;
-  int32_t line = 0;
-  const auto run = PLUSX_LAMBDA(auto count) {
-    constexpr int kCount = decltype(count)::value;
-    accumulate<kCount>(rows.from(c), dy, pixels, ahead.from(line), sums + c * kPanel);
-    c += kCount;
-    ++line;
-  };
-  while (c + kTileChannels <= channels) run(Constant<kTileChannels>{});
-  while (c + 4 <= channels) run(Constant<4>{});
-  const int64_t rest = channels - c;
-  if (rest == 3) run(Constant<3>{});
-  if (rest == 2) run(Constant<2>{});
-  if (rest == 1) run(Constant<1>{});
+  const int32_t tiles = (channels + kTileChannels - 1) / kTileChannels;
+  for (int32_t tile = 0, c = 0; tile < tiles; ++tile) {
+    const int32_t end = channels * (tile + 1) / tiles;
+    withConstant<kTileChannels>(end - c, PLUSX_LAMBDA(auto count) {
+      accumulate<count.value>(rows.from(c), dy, pixels, ahead.from(tile), sums + int64_t{c} * kPanel);
+    });
+    c = end;
+  }
 }
 
 struct Pixel {
@@ -205,15 +209,16 @@ PLUSX_INLINE Vector gradientAt(const GradientRows<Map>& rows, int64_t place, int
 // second-level cache.
 constexpr int32_t kPackedChannels = 256;
 
-// Panels of k that a task sums at most: it reads dy in longer runs. Where there are many channels, their
-// x takes the caches, and one panel at a time is faster.
-constexpr int32_t kTaskPanels = 4;
+// Panels of k that a task sums at most: it reads dy in longer runs, and x once for all of them.
+constexpr int32_t kTaskPanels = 128 / kPanel;
+// Where x has more channels in all taps, it takes the caches, and one panel at a time is faster.
+constexpr int32_t kSharedChannels = 256;
 // So many tasks keep the threads busy: where there would be fewer, a task takes fewer panels.
 constexpr int32_t kTasks = 16;
 
 int32_t panelsPerTask(const ConvShape& s, int32_t panels, int32_t partials) {
   const int32_t fair = partials * panels / kTasks;
-  if (tapsTogether(s) == 1 || fair < 2) return 1;
+  if (s.R * s.S * s.C > kSharedChannels || fair < 2) return 1;
   const int32_t most = panels < kTaskPanels ? panels : kTaskPanels;
   return fair < most ? fair : most;
 }

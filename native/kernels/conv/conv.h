@@ -21,13 +21,10 @@ constexpr int kPanel = 2 * kWidth;
 // where it cannot fuse a product with its sum, the product takes another one.
 #if PLUSX_VECTOR_WIDTH == 16
 constexpr int kTilePixels = 14;
-constexpr int kTileChannels = 8;
 #elif defined(__wasm__) && !defined(__wasm_relaxed_simd__)
 constexpr int kTilePixels = 5;
-constexpr int kTileChannels = 4;
 #else
 constexpr int kTilePixels = 6;
-constexpr int kTileChannels = 4;
 #endif
 
 // The packed side advances by 16 channels at a time on every instruction set.
