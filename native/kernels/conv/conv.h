@@ -17,14 +17,18 @@ namespace plusx::PLUSX_ISA {
 // Output channels in a register tile: two vectors.
 constexpr int kPanel = 2 * kWidth;
 
-// Pixels in a register tile: with AVX-512, 28 of 32 registers accumulate; with 16 registers, 12. V8 has 15:
-// where it cannot fuse a product with its sum, the product takes another one.
+// Pixels in a register tile, and how many of them may exist alone: with AVX-512, 28 of 32 registers
+// accumulate; with 16 registers, 12. V8 has 15: where it cannot fuse a product with its sum, the product takes
+// another one.
 #if PLUSX_VECTOR_WIDTH == 16
 constexpr int kTilePixels = 14;
+using TileRows = std::integer_sequence<int, 4, 8, kTilePixels>;
 #elif defined(__wasm__) && !defined(__wasm_relaxed_simd__)
 constexpr int kTilePixels = 5;
+using TileRows = std::integer_sequence<int, 2, 4, kTilePixels>;
 #else
 constexpr int kTilePixels = 6;
+using TileRows = std::integer_sequence<int, 2, 4, 5, kTilePixels>;
 #endif
 
 // The packed side advances by 16 channels at a time on every instruction set.

@@ -216,6 +216,10 @@ void runGather(const Gather<Map>& g, Pool* pool) {
     const int64_t firstPixel = block * blockPixels;
     const int64_t left = pixels - firstPixel < blockPixels ? pixels - firstPixel : blockPixels;
     const int32_t tileCount = static_cast<int32_t>((left + kTilePixels - 1) / kTilePixels);
+    const auto rowsOf = PLUSX_LAMBDA(int32_t tile) {
+      const int64_t rest = left - tile * kTilePixels;
+      return static_cast<int32_t>(rest < kTilePixels ? rest : kTilePixels);
+    };
     Map* room = reinterpret_cast<Map*>(lines + kTilePixels * (reduction + kChunk));
     const GridPixel lastPixel = gridPixelAt(g, firstPixel + left - 1);
     const Map* in = rowsOfBlock(g, gridPixelAt(g, firstPixel), lastPixel, room,
@@ -223,8 +227,7 @@ void runGather(const Gather<Map>& g, Pool* pool) {
     GridPixel starts[8];
     for (int32_t t = 0; t < tileCount; ++t) {
       starts[t] = gridPixelAt(g, firstPixel + t * kTilePixels);
-      const int64_t rest = left - t * kTilePixels;
-      const int32_t count = static_cast<int32_t>(rest < kTilePixels ? rest : kTilePixels);
+      const int32_t count = rowsOf(t);
       if (g.other) fetchOther(g, starts[t], count);
       packTile(g, in, starts[t], count, reduction, lines, tiles + t * tileFactors);
     }
@@ -235,10 +238,9 @@ void runGather(const Gather<Map>& g, Pool* pool) {
       for (int32_t t = 0; t < tileCount; ++t) {
         float result[kTilePixels * kPanel];
         GridPixel pixel = starts[t];
-        const int64_t count = left - t * kTilePixels;
-        multiplyRows(static_cast<int32_t>(count), tiles + t * tileFactors, weights, reduction,
-                     result);
-        for (int32_t q = 0; q < kTilePixels && q < count; ++q, advance(pixel, g)) {
+        const int32_t count = rowsOf(t);
+        multiplyRows(count, tiles + t * tileFactors, weights, reduction, result);
+        for (int32_t q = 0; q < count; ++q, advance(pixel, g)) {
           const int64_t offset = placeOf(g, pixel) + first;
           storePixel(g.epilogue, result + q * kPanel, offset, first, channels, streaming,
                      g.other ? g.other + offset : nullptr, g.out + offset);

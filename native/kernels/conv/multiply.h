@@ -98,19 +98,21 @@ __attribute__((noinline)) void multiplyTile(const Factor* tile, const Factor* pa
   }
 }
 
-// `rows` of a tile exist: with four of them, or with little more than a half, it takes less time. Rows
-// beyond are undefined.
+// `rows` of a tile exist: few of them take less time. Those beyond are undefined.
+template <bool Accumulate, typename Factor, int... Rows>
+PLUSX_INLINE void multiplyRows(int32_t rows, const Factor* tile, const Factor* panel, int32_t reduction,
+                               float* out, std::integer_sequence<int, Rows...>) {
+  const auto fits = PLUSX_LAMBDA(auto count) {
+    if (rows > count) return false;
+    multiplyTile<count, Accumulate>(tile, panel, reduction, out);
+    return true;
+  };
+  (fits(std::integral_constant<int, Rows>{}) || ...);
+}
 template <bool Accumulate = false, typename Factor>
 static inline void multiplyRows(int32_t rows, const Factor* tile, const Factor* panel,
                                 int32_t reduction, float* out) {
-  constexpr int kHalf = (kTilePixels + 3) / 4 * 2, kFew = kTilePixels < 4 ? kTilePixels : 4;
-  if (rows <= kHalf && (rows > kFew || kHalf < kFew)) {
-    multiplyTile<kHalf, Accumulate>(tile, panel, reduction, out);
-  } else if (rows <= kFew) {
-    multiplyTile<kFew, Accumulate>(tile, panel, reduction, out);
-  } else {
-    multiplyTile<kTilePixels, Accumulate>(tile, panel, reduction, out);
-  }
+  multiplyRows<Accumulate>(rows, tile, panel, reduction, out, TileRows{});
 }
 
 }  // namespace plusx::PLUSX_ISA

@@ -8,13 +8,19 @@ namespace plusx::PLUSX_ISA {
 // Tiles that are transformed and multiplied together, and how their transforms lie.
 struct Block {
   int32_t first, count;  // tiles
-  int32_t groups;        // of so many tiles, at most kTilePixels, all alike: each has room for kTilePixels
-  int32_t groupTiles;
+  int32_t groups;        // each has room for kTilePixels tiles
+  int32_t groupTiles;    // in each of the first largeGroups, one less in the others
+  int32_t largeGroups;
   int32_t chunks;     // of kChunk input channels
   int32_t runChunks;  // that are multiplied together
   // Of inputs: between positions, groups, runs.
   int64_t inputStride, groupStride, runStride;
   int64_t productStride;  // between positions
+
+  int32_t tilesOf(int32_t group) const { return groupTiles - (group >= largeGroups); }
+  int32_t firstOf(int32_t group) const {
+    return group * groupTiles - (group > largeGroups ? group - largeGroups : 0);
+  }
 };
 
 // The block's inputs lie as (position, group, channels), or, where they are multiplied in runs of channels,
@@ -27,6 +33,7 @@ Block blockAt(const WinogradPass<Map>& pass, int32_t tiles, int32_t index, bool 
   block.count = left < pass.blockTiles ? left : pass.blockTiles;
   block.groups = (block.count + kTilePixels - 1) / kTilePixels;
   block.groupTiles = (block.count + block.groups - 1) / block.groups;
+  block.largeGroups = block.count - block.groups * (block.groupTiles - 1);
   block.chunks = (pass.inC + kChunk - 1) / kChunk;
   block.runChunks = inRuns ? kStagedChannels / kChunk : block.chunks;
   const int64_t run = int64_t{block.runChunks} * kTilePixels * kChunk;
@@ -48,18 +55,25 @@ static inline int64_t inputFactors(const Block& block) {
   return (block.chunks + block.runChunks - 1) / block.runChunks * block.runStride;
 }
 
-// inputs(position, tile, channel) = Bᵀ d B of tiles from .. to of the block, zero beyond the last
-// channel.
+// Calls body(group, number in the group) for the tiles of groups from .. to.
+template <typename Body>
+PLUSX_INLINE void eachTileOf(const Block& block, int32_t from, int32_t to, const Body& body) {
+  for (int32_t group = from; group < to; ++group) {
+    for (int32_t i = 0; i < block.tilesOf(group); ++i) body(group, i);
+  }
+}
+
+// inputs(position, tile, channel) = Bᵀ d B of the tiles of groups from .. to of the block, zero beyond the
+// last channel.
 template <typename Tiling, typename Map>
 void transformInputs(const WinogradPass<Map>& pass, const TileGrid& grid, const Block& block,
                      int32_t from, int32_t to, Factor<Map>* inputs) {
   const TiledMap<Map> map = {pass.in, pass.inH, pass.inW, pass.inC, pass.padding};
   // Only what goes forward has a prologue: the compiler is to know.
   const Prologue prologue = Tiling::kForward ? pass.prologue : Prologue{};
-  TilePosition tile = tileAt(grid, block.first + from);
-  for (int32_t t = from; t < to; ++t, advance(tile, grid)) {
-    Factor<Map>* place =
-        inputs + t / block.groupTiles * block.groupStride + t % block.groupTiles * kChunk;
+  TilePosition tile = tileAt(grid, block.first + block.firstOf(from));
+  eachTileOf(block, from, to, PLUSX_LAMBDA(int32_t group, int32_t row) {
+    Factor<Map>* place = inputs + group * block.groupStride + row * kChunk;
     const auto source = tileOf<Tiling::kInput, Tiling::kAdvance>(map, grid, tile);
     for (int32_t c = 0; c < block.chunks * kChunk; c += kWidth) {
       const int32_t chunk = c / kChunk;
@@ -80,7 +94,8 @@ void transformInputs(const WinogradPass<Map>& pass, const TileGrid& grid, const 
           map, source, c, prologue,
           PLUSX_LAMBDA(const auto& in) { transformInputTile<Tiling>(in, keep); });
     }
-  }
+    advance(tile, grid);
+  });
 }
 
 // Count, mean and squared deviations of one vector of channels, from sums around a pivot: a value
@@ -100,7 +115,7 @@ void transformOutputs(const WinogradPass<Map>& pass, const TileGrid& grid, const
   const bool streaming = streams<Map>(int64_t{pass.N} * pass.outH * pass.outW, pass.outC);
   const int64_t row = static_cast<int64_t>(pass.outW) * pass.outC;
   TilePosition tile = tileAt(grid, block.first);
-  for (int32_t t = 0; t < block.count; ++t, advance(tile, grid)) {
+  eachTileOf(block, 0, block.groups, PLUSX_LAMBDA(int32_t group, int32_t place) {
     const int32_t oh = tile.row * kTile, ow = tile.column * kTile;
     const int32_t rows = pass.outH - oh < kTile ? pass.outH - oh : kTile;
     const int32_t columns = pass.outW - ow < kTile ? pass.outW - ow : kTile;
@@ -110,7 +125,7 @@ void transformOutputs(const WinogradPass<Map>& pass, const TileGrid& grid, const
       if (k >= pass.outC) break;
       const int32_t channels = pass.outC - k < kWidth ? pass.outC - k : kWidth;
       const float* from = products + half * kWidth +
-                          int64_t{t / block.groupTiles * kTilePixels + t % block.groupTiles} * kPanel;
+                          int64_t{group * kTilePixels + place} * kPanel;
       const int64_t stride = block.productStride;
       Vector y[kTile * kTile];
       transformOutputTile<Tiling>(
@@ -124,7 +139,7 @@ void transformOutputs(const WinogradPass<Map>& pass, const TileGrid& grid, const
           });
 
       Deviations& known = deviations[half];
-      if (t == 0) known = {y[0], Vector{}, Vector{}, 0};
+      if (group == 0 && place == 0) known = {y[0], Vector{}, Vector{}, 0};
       known.count += rows * columns;
       Vector sum = known.sum, squares = known.squares;
       Map* to = pass.out + pixels * pass.outC + k;
@@ -157,7 +172,8 @@ void transformOutputs(const WinogradPass<Map>& pass, const TileGrid& grid, const
       known.sum = sum;
       known.squares = squares;
     }
-  }
+    advance(tile, grid);
+  });
 }
 
 template <typename Map>
@@ -198,10 +214,8 @@ void multiplyPositions(const Block& block, const Factor* inputs, int32_t channel
     const Factor* filter = weights + product.filter * filterStride;
     float* to = products + product.position * block.productStride;
     for (int32_t g = 0; g < block.groups; ++g) {
-      const int32_t left = block.count - g * block.groupTiles;
       ahead();
-      multiplyRows<Accumulate>(left < block.groupTiles ? left : block.groupTiles, tile, filter,
-                               channels, to);
+      multiplyRows<Accumulate>(block.tilesOf(g), tile, filter, channels, to);
       tile += block.groupStride;
       to += kTilePixels * kPanel;
     }

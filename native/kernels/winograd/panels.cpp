@@ -64,10 +64,9 @@ void runWinogradPanels(const WinogradPass<Map>& pass, const StagedWeights& weigh
   parallelFor(pool, blocks * largest.groups, [&](int32_t task, char*) {
     const int32_t index = task / largest.groups;
     const Block block = blockOf(index);
-    const int32_t first = task % largest.groups * block.groupTiles;
-    const int32_t end = first + block.groupTiles;
-    transformInputs<Tiling, Map>(pass, grid, block, first, end < block.count ? end : block.count,
-                                 inputs + index * blockInputs);
+    const int32_t group = task % largest.groups;
+    if (group >= block.groups) return;
+    transformInputs<Tiling, Map>(pass, grid, block, group, group + 1, inputs + index * blockInputs);
   });
 
   parallelFor(pool, panels, [&](int32_t panel, char* scratch) {

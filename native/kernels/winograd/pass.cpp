@@ -56,7 +56,7 @@ void runWinograd(const WinogradPass<Map>& pass, Pool* pool) {
       __builtin_trap();
     }
 
-    transformInputs<Tiling, Map>(pass, grid, block, 0, block.count, inputs);
+    transformInputs<Tiling, Map>(pass, grid, block, 0, block.groups, inputs);
     // The block after the others' is likely to be this thread's next. (Of bfloat16 the products are too
     // short: they would take longer.)
     const bool fetches = kIsFloat<Map> && pass.channelSplits == 1;
