@@ -4,6 +4,7 @@
 // its own part of the workspace, laid out (partial, panel, tap, c, kPanel); a last pass adds the
 // partial sums in their order.
 #include "gather.h"
+#include "multiply.h"
 
 namespace plusx::PLUSX_ISA {
 
@@ -62,15 +63,10 @@ struct LinesAhead {
 
 // sums(c, k) += Σ_p x(p, c) dy(p, k) for Channels consecutive c and one panel of k.
 template <int Channels, typename Rows, typename Factor>
-void accumulate(const Rows& rows, const Factor* dy, int32_t pixels, const LinesAhead& ahead,
-                float* sums) {
+__attribute__((noinline)) void accumulate(const Rows& rows, const Factor* dy, int32_t pixels,
+                                          const LinesAhead& ahead, float* sums) {
   constexpr int kStep = kSteps<Factor>;
-  Vector acc[Channels][2];
-#pragma GCC unroll 8
-  for (int i = 0; i < Channels; ++i) {
-    acc[i][0] = load(sums + i * kPanel);
-    acc[i][1] = load(sums + i * kPanel + kWidth);
-  }
+  Vector acc[Channels][2] = {};
   for (int32_t p = 0; p < pixels; p += kStep) {
     const Factor* x = rows.at(p);
     const Factor* d = dy + p * kPanel;
@@ -86,11 +82,7 @@ void accumulate(const Rows& rows, const Factor* dy, int32_t pixels, const LinesA
       multiplyAdd(acc[i][1], value, d1);
     }
   }
-#pragma GCC unroll 8
-  for (int i = 0; i < Channels; ++i) {
-    store(sums + i * kPanel, acc[i][0]);
-    store(sums + i * kPanel + kWidth, acc[i][1]);
-  }
+  storeRows<true>(acc, 0, Channels, sums);
 }
 
 // Channels that are summed together at most.

@@ -54,7 +54,7 @@ PLUSX_INLINE void storeRows(const Vector (&acc)[Rows][2], int from, int to, floa
 
 // A run of the reduction. 2·Rows accumulators stay in registers; look at the disassembly when changing it.
 template <int Rows, bool Accumulate, typename Factor>
-PLUSX_INLINE void multiplyRun(const Factor* tile, const Factor* panel, int32_t terms, float* out) {
+__attribute__((noinline)) void multiplyRun(const Factor* tile, const Factor* panel, int32_t terms, float* out) {
   constexpr int kStep = kSteps<Factor>, kGroup = lastRows(Rows);
   Vector acc[Rows][2] = {};
   const auto step = PLUSX_LAMBDA(const Factor* column, const Factor* lanes, int from, int to) {
@@ -85,8 +85,7 @@ PLUSX_INLINE void multiplyRun(const Factor* tile, const Factor* panel, int32_t t
 }
 
 template <int Rows, bool Accumulate, typename Factor>
-__attribute__((noinline)) void multiplyTile(const Factor* tile, const Factor* panel,
-                                            int32_t reduction, float* out) {
+PLUSX_INLINE void multiplyTile(const Factor* tile, const Factor* panel, int32_t reduction, float* out) {
   const auto termsFrom = PLUSX_LAMBDA(int32_t run) {
     return reduction - run < kRunTerms ? reduction - run : kRunTerms;
   };

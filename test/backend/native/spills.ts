@@ -8,7 +8,7 @@
 
 /** Functions whose tile is cut to fit the registers, each with the one that it may be inlined in. */
 export const registerTiles: readonly (readonly [tile: string, caller: string])[] = [
-  ['multiplyTile', 'runGather'],
+  ['multiplyRun', 'runGather'],
   ['multiplyLines', 'multiplyRowsOf'],
   ['accumulate', 'gatherWeight'],
   ['accumulateTiles', 'runWinogradWeight'],
