@@ -8,11 +8,11 @@ namespace plusx::PLUSX_ISA {
 // third-level cache: even what that could keep is stored and read again in less time.
 constexpr int64_t kCachedBytes = int64_t{1} << 20;
 
-// Whether memory can be fetched before it is read: not in WebAssembly.
+// Whether caches can be told what to fetch and what to leave out: not in WebAssembly.
 #if defined(__wasm__)
-constexpr bool kFetchesAhead = false;
+constexpr bool kDirectsCaches = false;
 #else
-constexpr bool kFetchesAhead = true;
+constexpr bool kDirectsCaches = true;
 #endif
 
 // Whether a map is so stored, a pixel's channels in whole vectors. Of bfloat16 a vector is half a cache
@@ -20,13 +20,13 @@ constexpr bool kFetchesAhead = true;
 template <typename Map>
 PLUSX_INLINE bool streams(int64_t pixels, int32_t C) {
   const int64_t bytes = static_cast<int64_t>(sizeof(Map)) * pixels * C;
-  return kIsFloat<Map> && C % kWidth == 0 && bytes > kCachedBytes;
+  return kDirectsCaches && kIsFloat<Map> && C % kWidth == 0 && bytes > kCachedBytes;
 }
 
 // kWidth channels, of which `lanes` exist; past the caches where they stream.
 template <typename Map>
 PLUSX_INLINE void storeMap(Map* p, Vector value, int32_t lanes, bool streaming) {
-  if constexpr (kIsFloat<Map>) {
+  if constexpr (kDirectsCaches && kIsFloat<Map>) {
     if (streaming) return storeStreaming(p, value);
   }
   storeLanes(p, value, lanes);

@@ -106,8 +106,7 @@ struct Deviations {
 };
 
 // y = Aᵀ m A of every tile for a panel of output channels: stored with its statistics, or, where
-// Inference, behind the epilogue. Both vectors of a pixel are stored before the next one's: main memory
-// takes neighbours faster.
+// Inference, behind the epilogue.
 template <typename Tiling, bool Inference, typename Map>
 void transformOutputs(const WinogradPass<Map>& pass, const TileGrid& grid, const Block& block,
                       const float* products, int32_t firstOutput, Deviations* deviations) {
@@ -127,24 +126,16 @@ void transformOutputs(const WinogradPass<Map>& pass, const TileGrid& grid, const
       const float* from = products + half * kWidth +
                           int64_t{group * kTilePixels + place} * kPanel;
       const int64_t stride = block.productStride;
-      Vector y[kTile * kTile];
-      transformOutputTile<Tiling>(
-          PLUSX_LAMBDA(int j) {
-            const float* column = opaque(from + j * stride);
-            return PLUSX_CLOSURE(int i) { return load(column + i * Tiling::kProducts * stride); };
-          },
-          PLUSX_LAMBDA(int i) {
-            Vector* row = y + i * kTile;
-            return PLUSX_CLOSURE(int j, Vector value) { row[j] = value; };
-          });
-
+      const auto product = PLUSX_LAMBDA(int j) {
+        const float* column = opaque(from + j * stride);
+        return PLUSX_CLOSURE(int i) { return load(column + i * Tiling::kProducts * stride); };
+      };
       Deviations& known = deviations[half];
-      if (group == 0 && place == 0) known = {y[0], Vector{}, Vector{}, 0};
-      known.count += rows * columns;
-      Vector sum = known.sum, squares = known.squares;
+      const bool first = group == 0 && place == 0;
+      Vector pivot = first ? Vector{} : known.pivot;
+      Vector sum = first ? Vector{} : known.sum, squares = first ? Vector{} : known.squares;
       Map* to = pass.out + pixels * pass.outC + k;
-      const auto keep = PLUSX_LAMBDA(int i, int j, int32_t lanes) {
-        Vector value = y[i * kTile + j];
+      const auto keep = PLUSX_LAMBDA(int i, int j, Vector value, int32_t lanes) {
         Map* pixel = to + i * row + static_cast<int64_t>(j) * pass.outC;
         if constexpr (Inference) {
           const Epilogue& epilogue = pass.epilogue;
@@ -152,25 +143,31 @@ void transformOutputs(const WinogradPass<Map>& pass, const TileGrid& grid, const
               epilogue.residual ? epilogue.residual + (pixel - pass.out) : nullptr;
           value = epilogueOf(value, epilogue.shift + k, residual, epilogue.relu, lanes);
         } else {
-          const Vector deviation = value - known.pivot;
+          const Vector deviation = value - pivot;
           sum += deviation;
           squares += deviation * deviation;
         }
         storeMap(pixel, value, lanes, streaming);
       };
       if (rows == kTile && columns == kTile && channels == kWidth) {
-#pragma GCC unroll 8
-        for (int i = 0; i < kTile; ++i) {
-#pragma GCC unroll 8
-          for (int j = 0; j < kTile; ++j) keep(i, j, kWidth);
-        }
+        transformOutputTile<Tiling>(product, PLUSX_LAMBDA(int i) {
+          return [&, i](int j, Vector value) __attribute__((always_inline)) {
+            if (i == 0 && j == 0 && first) pivot = value;
+            keep(i, j, value, kWidth);
+          };
+        });
       } else {
+        Vector y[kTile * kTile];
+        transformOutputTile<Tiling>(product, PLUSX_LAMBDA(int i) {
+          Vector* row = y + i * kTile;
+          return PLUSX_CLOSURE(int j, Vector value) { row[j] = value; };
+        });
+        if (first) pivot = y[0];
         for (int i = 0; i < rows; ++i) {
-          for (int j = 0; j < columns; ++j) keep(i, j, channels);
+          for (int j = 0; j < columns; ++j) keep(i, j, y[i * kTile + j], channels);
         }
       }
-      known.sum = sum;
-      known.squares = squares;
+      known = {pivot, sum, squares, (first ? 0 : known.count) + rows * columns};
     }
     advance(tile, grid);
   });

@@ -26,7 +26,7 @@ class WeightsAhead {
   }
 
   void fetch() {
-    if (!kFetchesAhead) return;
+    if (!kDirectsCaches) return;
     for (int i = 0; i < kLines && rows_ > 0; ++i) {
       __builtin_prefetch(row_ + done_, 0, 2);
       if ((done_ += 64) < bytes_) continue;

@@ -111,7 +111,7 @@ class PixelsAhead {
   }
 
   void fetch() {
-    if (!kFetchesAhead || tiles_ == 0) return;
+    if (!kDirectsCaches || tiles_ == 0) return;
     const int32_t h = tile_.row * Advance + row_ + map_.padding;
     const int32_t w = tile_.column * Advance + column_ + map_.padding;
     const int64_t pixel = (static_cast<int64_t>(tile_.n) * map_.H + h) * map_.W + w;
