@@ -8,10 +8,11 @@
  * are root mean squares over several batches, and what a layer's parameters err together comes first: in
  * the last block such an input is so rare that of few batches it may have none, and a parameter of it errs
  * a hundred times as much as soon as there is one. The medians beside them say little where that is so in
- * about every second batch.
+ * about every second batch. The drawings are alike: an input that is all but zero for one batch may be so
+ * for all, and several networks, each from its own seed, say more than several batches.
  *
  *     node dist/bench/pytorch/gradient-error.js [--image-size 64] [--batch-size 8] [--batches 9]
- *         [--steps 200] [--device native] [--python <path>] [--json]
+ *         [--steps 200] [--networks 1] [--device native] [--python <path>] [--json]
  */
 import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -65,6 +66,7 @@ const { values: options } = parseArgs({
     'batch-size': { type: 'string', default: '8' },
     batches: { type: 'string', default: '9' },
     steps: { type: 'string', default: '200' },
+    networks: { type: 'string', default: '1' },
     device: { type: 'string', default: 'native' },
     python: { type: 'string' },
     json: { type: 'boolean', default: false },
@@ -74,6 +76,7 @@ const imageSize = whole('image-size');
 const batchSize = whole('batch-size');
 const batches = whole('batches');
 const steps = whole('steps');
+const networks = whole('networks');
 const scratch = mkdtempSync(path.join(os.tmpdir(), 'plusx-gradient-error-'));
 const log = (line: string) => process.stderr.write(`${line}\n`);
 const python = await findPython(options.python, path.join(cacheFolder(), 'pytorch'), log);
@@ -89,27 +92,33 @@ async function compareGradients(): Promise<void> {
   const transform = standardPreprocessing(imageSize);
   await drawDemoDataset(path.join(scratch, 'data'));
   const dataset = new ImageFolder(path.join(scratch, 'data/train'), transform);
-  const loader = new DataLoader(dataset, { batchSize, shuffle: true, seed: 0, dropLast: true });
-  const session = await Session.create(
-    createModel('resnet18', { classes: 2, stem: 'conv3x3' }),
-    backend,
-    {
-      transform,
-      batchSize,
-      optimizer: sgd({ lr: 0.01 }),
-      seed: 0,
-      keepGradients: true,
-    },
-  );
-  report(0, await compareBatches(session, loader));
-  for (let taken = 0; taken < steps;) {
-    for await (const batch of loader) {
-      if (taken++ >= steps) break;
-      await session.step(batch);
+  const atStart: Comparison[] = [];
+  const trained: Comparison[] = [];
+  for (let seed = 0; seed < networks; seed++) {
+    const loader = new DataLoader(dataset, { batchSize, shuffle: true, seed, dropLast: true });
+    const session = await Session.create(
+      createModel('resnet18', { classes: 2, stem: 'conv3x3' }),
+      backend,
+      {
+        transform,
+        batchSize,
+        optimizer: sgd({ lr: 0.01 }),
+        seed,
+        keepGradients: true,
+      },
+    );
+    atStart.push(...(await compareBatches(session, loader)));
+    for (let taken = 0; taken < steps;) {
+      for await (const batch of loader) {
+        if (taken++ >= steps) break;
+        await session.step(batch);
+      }
     }
+    trained.push(...(await compareBatches(session, loader)));
+    await session.dispose();
   }
-  report(steps, await compareBatches(session, loader));
-  await session.dispose();
+  report(0, atStart);
+  report(steps, trained);
 }
 
 /** Several batches with the same weights. */
@@ -154,8 +163,8 @@ function report(step: number, comparisons: readonly Comparison[]): void {
     return;
   }
   console.log(
-    `\nafter ${step} steps, ${imageSize} px, batch ${batchSize}, root mean squares of ${batches} ` +
-      `batches: ${backend.description}; PyTorch ${version}`,
+    `\nafter ${step} steps, ${imageSize} px, batch ${batchSize}, root mean squares of ` +
+      `${comparisons.length} batches, networks ${networks}: ${backend.description}; PyTorch ${version}`,
   );
   for (const [title, rows] of [
     ['gradients of a layer', layers],
@@ -204,7 +213,7 @@ function exponent(value: number): string {
   return value.toExponential(1);
 }
 
-function whole(name: 'image-size' | 'batch-size' | 'batches' | 'steps'): number {
+function whole(name: 'image-size' | 'batch-size' | 'batches' | 'steps' | 'networks'): number {
   const value = Number(options[name]);
   if (Number.isSafeInteger(value) && value >= 1) return value;
   process.stderr.write(
