@@ -37,11 +37,6 @@ struct PackedRows {
   PackedRows from(int64_t channel) const { return {rows + channel * kSteps<Factor>, length}; }
 };
 
-template <int Value>
-struct Constant {
-  static constexpr int value = Value;
-};
-
 // A panel's lines of dy in the next block, `stride` bytes from pixel to pixel, and those `toNorm` bytes
 // further: fetched one by one while this block's products are computed.
 struct LinesAhead {
@@ -88,10 +83,10 @@ __attribute__((noinline)) void accumulate(const Rows& rows, const Factor* dy, in
 // Channels that are summed together at most.
 constexpr int kTileChannels = kTilePixels < 8 ? kTilePixels : 8;
 
-// Calls body(Constant<count>) for a count of Most or less.
+// Calls body with a count of Most or less as a constant.
 template <int Most, typename Body>
 PLUSX_INLINE void withConstant(int32_t count, const Body& body) {
-  if (count == Most) return body(Constant<Most>{});
+  if (count == Most) return body(std::integral_constant<int, Most>{});
   if constexpr (Most > 1) withConstant<Most - 1>(count, body);
 }
 
@@ -101,7 +96,7 @@ void accumulateAll(int32_t channels, const Rows& rows, const Factor* dy, int32_t
                    const LinesAhead& ahead, float* sums) {
   const int32_t tiles = (channels + kTileChannels - 1) / kTileChannels;
   for (int32_t tile = 0, c = 0; tile < tiles; ++tile) {
-    const int32_t end = channels * (tile + 1) / tiles;
+    const int32_t end = static_cast<int32_t>(int64_t{channels} * (tile + 1) / tiles);
     withConstant<kTileChannels>(end - c, PLUSX_LAMBDA(auto count) {
       accumulate<count.value>(rows.from(c), dy, pixels, ahead.from(tile), sums + int64_t{c} * kPanel);
     });

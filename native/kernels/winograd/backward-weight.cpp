@@ -53,15 +53,15 @@ __attribute__((noinline)) void accumulateTiles(const Factor* dy, const Factor* x
 constexpr int kChunkTiles = (kChunk + kTilePixels - 1) / kTilePixels;
 
 template <typename Body, int... Tile>
-PLUSX_INLINE void eachTile(const Body& body, std::integer_sequence<int, Tile...>) {
+PLUSX_INLINE void eachRegisterTile(const Body& body, std::integer_sequence<int, Tile...>) {
   constexpr auto first = [](int tile) { return kChunk * tile / kChunkTiles; };
   (body(std::integral_constant<int, first(Tile)>{},
         std::integral_constant<int, first(Tile + 1) - first(Tile)>{}),
    ...);
 }
 template <typename Body>
-PLUSX_INLINE void eachTile(const Body& body) {
-  eachTile(body, std::make_integer_sequence<int, kChunkTiles>{});
+PLUSX_INLINE void eachRegisterTile(const Body& body) {
+  eachRegisterTile(body, std::make_integer_sequence<int, kChunkTiles>{});
 }
 
 // (position, block of Lanes channels, tile, Lanes), a line added to each position; of bfloat16
@@ -257,7 +257,7 @@ void runWinogradWeight(const ConvShape& s, const Map* x, const Prologue& prologu
         for (int32_t c = 0; c < countC; c += kPanel) {
           const Factor<Map>* dyChunk = dyTiles + product.position * dyStride;
           for (int32_t k = 0; k < countK; k += kChunk) {
-            eachTile(PLUSX_LAMBDA(auto from, auto channels) {
+            eachRegisterTile(PLUSX_LAMBDA(auto from, auto channels) {
               xAhead.fetch();
               dyAhead.fetch();
               float* to = panelSums + static_cast<int64_t>(k + from) * kPanel;
