@@ -18,6 +18,8 @@ export interface Fusions {
   readonly convNormGradient: readonly ConvAlgorithm[];
   /** Algorithms that normalise an image's bytes as they load them, forward and in the weight's pass. */
   readonly convNormalization: readonly ConvAlgorithm[];
+  /** Algorithms of which both gradients are computed part by part of a batch: see `partNumbers`. */
+  readonly convGradients: readonly ConvAlgorithm[];
   /** Whether convolutions add, and apply relu, as they store, on weights that were packed before. */
   readonly convInference: boolean;
 }
@@ -31,6 +33,11 @@ export interface Capabilities {
   readonly forAnyBatch?: boolean;
   /** What the planner may fuse; nothing where it is not stated. */
   readonly fusions?: Fusions;
+  /**
+   * Of how many numbers the gradient of a part is to be, to stay in the last cache from the step that makes
+   * it to those that read it. By the plan, not by the machine: the bits depend on it.
+   */
+  readonly partNumbers?: number;
 }
 
 /** The highest rates that a machine reaches: the two lines of its roofline. */

@@ -63,6 +63,7 @@ const rows: { readonly [Kind in StepKind]: (step: StepOf<Kind>) => readonly Argu
     step.other,
     step.dx,
     step.workspace,
+    Number(step.weightPacked),
     ...convolution(step.dx, step.dy, step.weight, step),
   ],
   conv2dBackwardWeight: (step) => [
@@ -72,6 +73,7 @@ const rows: { readonly [Kind in StepKind]: (step: StepOf<Kind>) => readonly Argu
     step.workspace,
     step.scale,
     step.shift,
+    Number(step.accumulate),
     ...convolution(step.x, step.dy, step.dweight, step),
     step.normX,
     step.normMean,
@@ -152,6 +154,7 @@ const rows: { readonly [Kind in StepKind]: (step: StepOf<Kind>) => readonly Argu
     s.shift,
     s.dx,
     ...rowsAndChannels(s.x),
+    Number(s.cached),
   ],
   relu: ({ x, y }) => [x, y, elementCount(x.shape)],
   reluBackward: ({ dy, y, other, dx }) => [dy, y, other, dx, elementCount(dy.shape)],
@@ -241,8 +244,10 @@ export const kernelCapabilities: Capabilities = {
     convGradientSum: ['gemm'],
     convNormGradient: ['gemm'],
     convNormalization: ['gemm'],
+    convGradients: ['winograd'],
     convInference: true,
   },
+  partNumbers: 2 ** 21,
 };
 
 /** All kinds, in the order of their opcodes. */

@@ -127,6 +127,25 @@ export const conv2dBackwardWeight: OpRule<Conv2dBackwardWeightAttributes> = {
   flops: ([, dy], [dweight]) => 2 * product(dy!) * perOutput(dweight!),
 };
 
+/**
+ * Both gradients of a convolution with a batch normalisation behind it, `partImages` images at a time: of
+ * each part the convolution's own dy is made, as `batchNormBackwardInput` does, and serves both.
+ *
+ * Inputs: x, weight, dy of the normalisation's output, the `normInputs` others of batchNormBackwardInput,
+ * and what the planner hands the weight's pass. Outputs: dx, dweight, and room for a part's dy.
+ */
+export type Conv2dBackwardAttributes = Conv2dBackwardInputAttributes &
+  Conv2dBackwardWeightAttributes & { readonly normInputs: number; readonly partImages: number };
+
+export const conv2dBackward: OpRule<Conv2dBackwardAttributes> = {
+  infer([x, weight, dy], { partImages }) {
+    return [x!, weight!, f32(partImages, ...dy!.shape.slice(1))];
+  },
+  vjp: noSecondDerivative,
+  flops: ([, weight, dy]) => 4 * product(dy!) * perOutput(weight!),
+  mayOverwrite: [2, 3],
+};
+
 function expectGroups(C: number, K: number, groups: number, shapes: string): void {
   if (C % groups === 0 && K % groups === 0) return;
   throw shapeError(

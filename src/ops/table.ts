@@ -32,6 +32,7 @@ export interface OpAttributes {
   conv2dInference: inference.Conv2dInferenceAttributes;
   conv2dBackwardInput: conv.Conv2dBackwardInputAttributes;
   conv2dBackwardWeight: conv.Conv2dBackwardWeightAttributes;
+  conv2dBackward: conv.Conv2dBackwardAttributes;
   matmul: MatmulAttributes;
   addBias: None;
   sumToChannels: None;
@@ -78,6 +79,7 @@ export const opTable: { readonly [Op in OpName]: OpRule<OpAttributes[Op]> } = {
   conv2dInference: inference.conv2dInference,
   conv2dBackwardInput: conv.conv2dBackwardInput,
   conv2dBackwardWeight: conv.conv2dBackwardWeight,
+  conv2dBackward: conv.conv2dBackward,
   matmul,
   addBias,
   sumToChannels,

@@ -189,7 +189,8 @@ function winogradCut(pass: ConvPass, sizes: ConvSizes): ConvCut {
     const fit = Math.floor((scratchFloats - sums) / (products * (inputs + outputs)));
     const tasks = Math.ceil(C / blockChannels) * Math.ceil(K / blockChannels);
     const partials = Math.max(1, Math.min(Math.ceil(8 / tasks), Math.floor(tiles / weightTiles)));
-    return { partials, blockTiles: Math.min(weightTiles, fit), blockChannels, splits: 1 };
+    const largest = Math.min(weightTiles, fit - (fit % 2));
+    return { partials, blockTiles: evenly(tiles / partials, largest), blockChannels, splits: 1 };
   }
   const [inputs, outputs] = pass === 'conv2dBackwardInput' ? [K, C] : [C, K];
   const staged = pass === 'conv2dInference' ? filters * stagedChannels * 32 : 0;
@@ -212,6 +213,15 @@ function winogradCut(pass: ConvPass, sizes: ConvSizes): ConvCut {
     pass === 'conv2dInference' ? Math.max(partsOf(128, 16), partsOf(64, 4)) : partsOf(128, 10);
   const blockChannels = multipliesPanels(pass, sizes) ? stagedChannels : 0;
   return { partials: 1, blockTiles, blockChannels, splits };
+}
+
+/**
+ * In blocks of about the same size, of at most so many: sums are loaded and stored for each block, however
+ * few tiles it has. Of bfloat16 two tiles lie side by side.
+ */
+function evenly(tiles: number, most: number): number {
+  if (most < 2) return 0;
+  return roundUp(Math.ceil(tiles / Math.ceil(tiles / most)), 2);
 }
 
 /**

@@ -6,10 +6,17 @@ import type { Capabilities } from '../backend/backend.js';
 import { byteLength, type Graph, type Node, type Value } from '../graph/graph.js';
 import { ruleOf } from '../ops/table.js';
 import { roundUp, type ConvChoice } from './algorithms.js';
-import { convolutionChoice } from './convolutions.js';
+import { convolutionChoices } from './convolutions.js';
 import { fuse } from './fuse/fuse.js';
-import { lowerTable, type LowerContext, type LoweredOp } from './lower.js';
+import {
+  lowerTable,
+  type ConvPlace,
+  type LowerContext,
+  type LoweredOp,
+  type LoweredStep,
+} from './lower.js';
 import { placeBuffers, type Buffer } from './memory.js';
+import { stepsOfParts } from './parts.js';
 import { storeMaps, type Precision } from './precision.js';
 import { preparationFirst } from './prepare.js';
 import { slotAlignment, type Plan, type Slot, type StateLayout, type Step } from './plan.js';
@@ -32,13 +39,14 @@ export function compilePlan(
   const ordered = updatesEarly(liveNodes(graph), [...graph.updates.values()]);
   const { nodes, count: preparation } = preparationFirst(graph, ordered);
   const storage = assignStorage(graph, nodes, state.slots, preparation);
-  const choices = nodes.map((node) => convolutionChoice(node, capabilities));
-  const workspaces = choices.map((choice, i) =>
-    choice && choice.workspaceBytes > 0
-      ? { bytes: choice.workspaceBytes, first: i, last: i }
-      : null,
+  const passes = nodes.map((node, i) =>
+    convolutionChoices(node, capabilities).map((choice) => ({
+      choice,
+      workspace: workspaceOf(choice, i),
+    })),
   );
 
+  const workspaces = passes.flat().map(({ workspace }) => workspace);
   const buffers = new Set<Buffer>(workspaces.filter((buffer) => buffer !== null));
   for (const place of storage.values()) if (place.kind === 'buffer') buffers.add(place.buffer);
   const { offsets, bytes } = placeBuffers([...buffers], state.bytes);
@@ -54,13 +62,16 @@ export function compilePlan(
   const stepFlops: number[] = [];
   let prepareSteps = 0;
   nodes.forEach((node, i) => {
-    const workspace = workspaces[i];
-    const step = lower(node, slotOf, choices[i]!, workspace ? bytesSlot(workspace, offsets) : null);
-    if (!step) return;
-    steps.push(step);
-    if (i < preparation) prepareSteps++;
-    paths.push(node.path);
-    stepFlops.push(flopsOf(node));
+    const places = passes[i]!.map(({ choice, workspace }) => ({
+      choice,
+      workspace: workspace && bytesSlot(workspace, offsets),
+    }));
+    for (const { step, flops } of lower(node, slotOf, places)) {
+      steps.push(step);
+      if (i < preparation) prepareSteps++;
+      paths.push(node.path);
+      stepFlops.push(flops);
+    }
   });
 
   return {
@@ -95,18 +106,23 @@ export function flopsOf(node: Node): number {
 function lower(
   node: Node,
   slotOf: (value: Value) => Slot,
-  choice: ConvChoice | null,
-  workspace: Slot | null,
-): Step | null {
-  if (ruleOf(node.op).view) return null;
-  const row = lowerTable[node.op as LoweredOp] as (context: LowerContext<never>) => Step;
-  return row({
+  places: readonly ConvPlace[],
+): readonly LoweredStep[] {
+  if (ruleOf(node.op).view) return [];
+  const context = {
     inputs: node.inputs.map(slotOf),
     outputs: node.outputs.map(slotOf),
     attributes: node.attributes as never,
-    choice,
-    workspace,
-  });
+  };
+  if (node.op === 'conv2dBackward') return stepsOfParts(context, places[0]!, places[1]!);
+  const row = lowerTable[node.op as LoweredOp] as (context: LowerContext<never>) => Step;
+  const place = places[0] ?? { choice: null, workspace: null };
+  return [{ step: row({ ...context, ...place }), flops: flopsOf(node) }];
+}
+
+/** Scratch that lives as long as the node runs. */
+function workspaceOf({ workspaceBytes }: ConvChoice, node: number): Buffer | null {
+  return workspaceBytes > 0 ? { bytes: workspaceBytes, first: node, last: node } : null;
 }
 
 function slotsOf(values: ReadonlyMap<string, Value>, slotOf: (value: Value) => Slot) {

@@ -1,7 +1,7 @@
 /**
  * From ops to steps: one row an op, exhaustive, so that a new op without a step does not compile.
  */
-import type { Slot, Step } from './plan.js';
+import type { Slot, Step, StepOf } from './plan.js';
 import type { ConvChoice, ConvPass } from './algorithms.js';
 import type { Conv2dAttributes } from '../ops/conv2d.js';
 import type { AvgPoolAttributes } from '../ops/pool.js';
@@ -17,16 +17,25 @@ export interface LowerContext<Op extends OpName> {
   readonly workspace: Slot | null;
 }
 
-type Lower<Op extends OpName> = (context: LowerContext<Op>) => Step;
+/** How a pass of a convolution is computed, and where its scratch lies. */
+export type ConvPlace = Pick<LowerContext<OpName>, 'choice' | 'workspace'>;
+
+/** A step with its floating-point operations. */
+export interface LoweredStep {
+  readonly step: Step;
+  readonly flops: number;
+}
 
 /**
- * `reshape` lowers to nothing: its output is its input's memory. Batch normalisation has been taken
- * apart before (fuse/batch-norm.ts).
+ * `reshape` lowers to nothing: its output is its input's memory. `conv2dBackward` lowers to several steps
+ * (parts.ts). Batch normalisation has been taken apart before (fuse/batch-norm.ts).
  */
 export type LoweredOp = Exclude<
   OpName,
-  'reshape' | 'batchNorm' | 'batchNormInference' | 'batchNormBackward'
+  'reshape' | 'conv2dBackward' | 'batchNorm' | 'batchNormInference' | 'batchNormBackward'
 >;
+
+type Lower<Op extends LoweredOp> = (context: LowerContext<Op>) => StepOf<Op>;
 
 export const lowerTable: { readonly [Op in LoweredOp]: Lower<Op> } = {
   normalizeImage: ({ inputs: [x], outputs: [y], attributes }) => ({
@@ -72,6 +81,7 @@ export const lowerTable: { readonly [Op in LoweredOp]: Lower<Op> } = {
     weight: context.inputs[1]!,
     other: context.inputs[2] ?? null,
     dx: context.outputs[0]!,
+    weightPacked: false,
     ...convolution(context),
   }),
   conv2dBackwardWeight: (context) => ({
@@ -79,6 +89,7 @@ export const lowerTable: { readonly [Op in LoweredOp]: Lower<Op> } = {
     x: context.inputs[0]!,
     dy: context.inputs[1]!,
     dweight: context.outputs[0]!,
+    accumulate: false,
     ...prologue(context, context.attributes.normInputs),
     ...normGradient(context),
     ...normalization(context),
@@ -163,6 +174,7 @@ export const lowerTable: { readonly [Op in LoweredOp]: Lower<Op> } = {
     scale: inputs[4] ?? null,
     shift: inputs[5] ?? null,
     dx: dx!,
+    cached: false,
   }),
   relu: ({ inputs: [x], outputs: [y] }) => ({ kind: 'relu', x: x!, y: y! }),
   reluBackward: ({ inputs: [dy, y, other], outputs: [dx] }) => ({

@@ -79,19 +79,25 @@ export type Step =
       readonly relu: boolean;
     } & Normalization &
       ConvAttributes)
-  /** `other` is added: what has come to x by another way. dx may lie in its memory. */
+  /**
+   * `other` is added: what has come to x by another way. dx may lie in its memory. Where the weight is
+   * packed, the workspace still holds it as the step of other images packed it.
+   */
   | ({
       readonly kind: 'conv2dBackwardInput';
       readonly dy: Slot; // (N, OH, OW, K)
       readonly weight: Slot; // (K, R, S, C/groups)
       readonly other: Slot | null; // (N, H, W, C)
       readonly dx: Slot; // (N, H, W, C)
+      readonly weightPacked: boolean;
     } & ConvAttributes)
+  /** Accumulated, it is added to what dweight has of other images. */
   | ({
       readonly kind: 'conv2dBackwardWeight';
       readonly x: Slot; // (N, H, W, C)
       readonly dy: Slot; // (N, OH, OW, K)
       readonly dweight: Slot; // (K, R, S, C/groups)
+      readonly accumulate: boolean;
     } & Prologue &
       NormGradient &
       Normalization &
@@ -187,7 +193,7 @@ export type Step =
       readonly factors: Slot; // (3, C)
       readonly running: boolean;
     }
-  /** dx = a·(g - average - slope·(x - mean)), g as above. */
+  /** dx = a·(g - average - slope·(x - mean)), g as above; stored into the caches, or as it pays. */
   | {
       readonly kind: 'batchNormBackwardInput';
       readonly dy: Slot; // (…, C)
@@ -197,6 +203,7 @@ export type Step =
       readonly scale: Slot | null; // (C)
       readonly shift: Slot | null; // (C)
       readonly dx: Slot; // (…, C)
+      readonly cached: boolean;
     }
   | { readonly kind: 'relu'; readonly x: Slot; readonly y: Slot }
   /** dx = dy (+ other) where y > 0, else 0. */

@@ -33,6 +33,7 @@ const mapOperands: Partial<Readonly<Record<OpName, readonly Alike[]>>> = {
   conv2d: [alike([0], [0])],
   conv2dBackwardInput: [alike([0, 2], [0])],
   conv2dBackwardWeight: [alike([0, 1], [])],
+  conv2dBackward: [alike([0, 2, 3], [0, 2])],
   addBias: [alike([0], [0])],
   sumToChannels: [alike([0], [])],
   batchNorm: [alike([0], [0])],

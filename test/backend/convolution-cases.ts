@@ -182,6 +182,62 @@ function gradientBehindNorm(
   };
 }
 
+/** Parts of one image and of two, the last of one; edges, several partial sums, panel by panel. */
+const partedConvolutions: readonly (readonly [...Fused, partImages: number])[] = [
+  [9, 8, 4, 17, 33, 1, 1],
+  [17, 8, 8, 3, 35, 1, 2],
+  [9, 16, 8, 17, 35, 2, 1],
+  [8, 24, 36, 5, 16, 1, 1],
+  [8, 8, 4, 67, 257, 1, 1],
+  [8, 8, 4, 257, 67, 1, 1],
+];
+
+/** Both gradients of a convolution behind a batch normalisation, part by part of the batch. */
+export function partCases(): StepCase[] {
+  return partedConvolutions.flatMap((sizes) =>
+    [false, true].map((relu) => gradientsInParts(sizes, relu)),
+  );
+}
+
+/**
+ * With `relu`, one follows the normalisation, one lies before the convolution, and dx may take the memory of
+ * the gradient that comes in.
+ */
+function gradientsInParts(
+  [N, H, W, C, K, stride, partImages]: (typeof partedConvolutions)[number],
+  relu: boolean,
+): StepCase {
+  const { builder, tensor, data } = drawnGraph(K);
+  const emit = emitInto(builder, () => 'case');
+  const output = signed(N, H / stride, W / stride, K);
+  // A gradient that is about zero on average: else sums of bfloat16 err by more than their own size tells.
+  const factors = { ...signed(3, K), draw: (random: Random) => random.uniform(-0.25, 0.25) };
+  const inputs = [output, output, signed(K), factors, ...(relu ? [signed(K), signed(K)] : [])];
+  const [given, ...rest] = inputs.map((drawn, i) => tensor('input', `norm${i}`, drawn));
+  const incoming = relu ? emit('add', [given!, rest[0]!], {})[0]! : given!;
+  const dy = emit('batchNormBackwardInput', [incoming, ...rest], { relu })[0]!;
+  const plain = tensor('input', 'x', signed(N, H, W, C));
+  const map = ['scale', 'shift'].map((name) => tensor('input', name, signed(C)));
+  const attributes = { relu: true, residualRelu: false };
+  const x = relu ? emit('scaleShift', [plain, ...map], attributes)[0]! : plain;
+  const weight = tensor('input', 'weight', signed(K, 3, 3, C));
+  const window = { stride, padding: 1 };
+  const toInput = { ...window, inputHeight: H, inputWidth: W };
+  const toWeight = { ...window, kernelHeight: 3, kernelWidth: 3 };
+  builder.output('dx', emit('conv2dBackwardInput', [dy, weight], toInput)[0]!);
+  builder.output('dweight', emit('conv2dBackwardWeight', [x, dy], toWeight)[0]!);
+  const perImage = elementCount(output.shape) / N;
+  return {
+    title:
+      `both gradients of conv2d ${N}×${H}×${W}×${C} to ${K}, stride ${stride}, in parts of ${partImages}, ` +
+      `behind a batchNorm${relu ? ' and relu' : ''}`,
+    graph: builder.build(),
+    data,
+    reduction: winogradError * Math.max(4 * 9 * K, 4 * (elementCount(output.shape) / K)),
+    capabilities: { convInOrder: true, partNumbers: partImages * perImage },
+  };
+}
+
 /** Images whose rows are read one by one, four at a time and whole blocks; few channels and many. */
 const imageConvolutions: readonly Convolution[] = [
   [2, 5, 7, 3, 17, 3, 1, 1],

@@ -9,6 +9,7 @@ import {
   fusedCases,
   imageCases,
   normGradientCases,
+  partCases,
 } from './convolution-cases.js';
 import { inferenceCases } from './inference-cases.js';
 import {
@@ -225,6 +226,7 @@ export function stepCases(): StepCase[] {
       convolutionCases(),
       fusedCases(),
       normGradientCases(),
+      partCases(),
       imageCases(),
       channelCases(),
       blockCases(),

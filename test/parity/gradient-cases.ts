@@ -233,6 +233,7 @@ export const gradientCases: GradientCases = {
   conv2dInference: planned,
   conv2dBackwardInput: backwardOp,
   conv2dBackwardWeight: backwardOp,
+  conv2dBackward: backwardOp,
   matmul: matmulCases,
   addBias: eachImage(([N, H, W, C]) => ({
     inputs: [tensor('x', [N, H, W, C]), tensor('bias', [C])],

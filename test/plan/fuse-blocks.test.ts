@@ -30,6 +30,7 @@ import { compilePlan } from '../../src/plan/compile.js';
 import { dropoutWords } from '../../src/random/philox.js';
 import { initialValues } from '../../src/train/initialize.js';
 import { trainingGraph } from '../../src/train/training-graph.js';
+import { partCases } from '../backend/convolution-cases.js';
 import { runCase } from '../backend/run-case.js';
 import { noiseBatch, smallSessionOptions } from '../train/small-resnet.js';
 
@@ -76,18 +77,23 @@ const article = sequential(
   linear(12, 3),
 );
 
-const [N, imageSize] = [2, 9];
-const options = {
+const N = 2;
+const optionsOf = (imageSize: number) => ({
   ...smallSessionOptions(N, imageSize),
   optimizer: sgd({ lr: 0.1, momentum: 0.9 }),
-};
+});
+const options = optionsOf(9);
 const graph = trainingGraph(model, options);
 
 for (const [name, network] of Object.entries({
   'such a network': model,
   "one like the article's": article,
 })) {
-  test(`a fused step of ${name} computes what the plain one does`, () => expectSameFused(network));
+  // Of 8 pixels images end where a slot may begin: they come in parts.
+  for (const imageSize of [8, 9]) {
+    test(`a fused step of ${name}, ${imageSize} px, computes what the plain one does`, () =>
+      expectSameFused(network, imageSize));
+  }
 }
 
 test('the relu before a block is computed as its convolution and its sum load it', () => {
@@ -127,8 +133,8 @@ test('the gradient of the stem’s batch normalisation is made as its weight’s
   assert.equal(others.length, 19);
 });
 
-async function expectSameFused(network: Module): Promise<void> {
-  const graph = trainingGraph(network, options);
+async function expectSameFused(network: Module, imageSize: number): Promise<void> {
+  const graph = trainingGraph(network, optionsOf(imageSize));
   const data = new Map<string, TensorData>([
     ...Object.entries(noiseBatch(0, N, imageSize)),
     ['hyper', Float32Array.of(0.1, 1, 1)],
@@ -149,8 +155,11 @@ async function expectSameFused(network: Module): Promise<void> {
         convGradientSum: ['direct'],
         convNormGradient: ['direct'],
         convNormalization: ['direct'],
+        convGradients: ['direct'],
         convInference: true,
       },
+      // Fewer than an image has: each is a part.
+      partNumbers: 1,
     },
   } as const;
   const stepCase = { title: '', graph, data, reduction: 0 };
@@ -169,6 +178,53 @@ async function expectSameFused(network: Module): Promise<void> {
     });
   }
 }
+
+test('large maps: both gradients of a convolution share that of the norm behind it, part by part', () => {
+  const large = trainingGraph(resnet18({ stem: 'conv3x3' }), {
+    ...options,
+    imageSize: 224,
+    batchSize: 8,
+  });
+  const plan = compilePlan(large, kernelCapabilities);
+  const stepsOf = (path: string) =>
+    plan.steps.filter(({ kind }, i) => plan.paths[i] === path && kind !== 'conv2d');
+
+  const parts = stepsOf('layer1.1.conv2');
+  assert.equal(parts.length, 3 * 8);
+  parts.forEach((step, i) => {
+    const norm = parts[i - (i % 3)]!;
+    assert.ok(norm.kind === 'batchNormBackwardInput' && norm.cached);
+    assert.deepEqual(norm.dx.shape, [1, 224, 224, 64]);
+    if (step === norm) return;
+    assert.ok(step.kind === (i % 3 === 1 ? 'conv2dBackwardInput' : 'conv2dBackwardWeight'));
+    assert.deepEqual(step.dy, norm.dx);
+    assert.equal(step.kind === 'conv2dBackwardInput' ? step.weightPacked : step.accumulate, i > 2);
+  });
+
+  const inParts = plan.paths.filter((_, i) => {
+    const step = plan.steps[i]!;
+    return step.kind === 'conv2dBackwardInput' && step.weightPacked;
+  });
+  const layer1 = ['layer1.1.conv2', 'layer1.1.conv1', 'layer1.0.conv2', 'layer1.0.conv1'];
+  assert.deepEqual([...new Set(inParts)], layer1);
+
+  const whole = compilePlan(large, { ...kernelCapabilities, partNumbers: Infinity });
+  assert.equal(whole.flops, plan.flops);
+  assert.equal(
+    plan.stepFlops.reduce((a, b) => a + b),
+    plan.flops,
+  );
+});
+
+test('each case of parts has them', () => {
+  for (const { graph, capabilities, title } of partCases()) {
+    const { steps } = compilePlan(graph, { ...kernelCapabilities, ...capabilities });
+    assert.ok(
+      steps.some((step) => step.kind === 'conv2dBackwardWeight' && step.accumulate),
+      title,
+    );
+  }
+});
 
 test('the engines compute groups on a path of their own, without what Winograd takes along', () => {
   const { steps, paths } = compilePlan(graph, kernelCapabilities);

@@ -24,6 +24,7 @@ const direct = {
     convGradientSum: [],
     convNormGradient: [],
     convNormalization: [],
+    convGradients: [],
     convInference: true,
   },
 } as const;

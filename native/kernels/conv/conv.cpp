@@ -243,9 +243,11 @@ void conv2dBackwardInput(Arguments a, Pool* pool) {
   const Map* other = a.tensor<Map>();
   Map* dx = a.tensor<Map>();
   void* workspace = a.slot();
+  const bool weightPacked = a.integer() != 0;
   const ConvShape s = readShape(a);
   const ConvChoice choice = readChoice(a);
   if (other && choice.algorithm != ConvAlgorithm::gemm) __builtin_trap();
+  if (weightPacked && choice.algorithm != ConvAlgorithm::winograd) __builtin_trap();
   if (choice.algorithm == ConvAlgorithm::grouped) {
     return groupedBackwardInput(s, dy, weight, dx, static_cast<float*>(workspace), pool);
   }
@@ -263,10 +265,10 @@ void conv2dBackwardInput(Arguments a, Pool* pool) {
     return run(pass, {weight, s.K, s.C, true}, packed, pool);
   }
   if (s.stride == 1) {
-    packWinogradBackward<Stride1>(weight, s.K, s.C, packed, pool);
+    if (!weightPacked) packWinogradBackward<Stride1>(weight, s.K, s.C, packed, pool);
     runWinograd<Stride1>(pass, pool);
   } else {
-    packWinogradBackward<Stride2Backward>(weight, s.K, s.C, packed, pool);
+    if (!weightPacked) packWinogradBackward<Stride2Backward>(weight, s.K, s.C, packed, pool);
     runWinograd<Stride2Backward>(pass, pool);
   }
 }
@@ -279,6 +281,7 @@ void conv2dBackwardWeight(Arguments a, Pool* pool) {
   float* workspace = a.floats();
   const float* scale = a.floats();
   const float* shift = a.floats();
+  const bool accumulate = a.integer() != 0;
   const ConvShape s = readShape(a);
   const ConvChoice choice = readChoice(a);
   const Map* normX = a.tensor<Map>();
@@ -288,6 +291,7 @@ void conv2dBackwardWeight(Arguments a, Pool* pool) {
   const float* normShift = a.floats();
   Normalization normalization;
   readNormalization(a, normalization);
+  if (accumulate && choice.algorithm != ConvAlgorithm::winograd) __builtin_trap();
   if (choice.algorithm == ConvAlgorithm::gemm) {
     const GradientRows<Map> rows = {dy, s.K, normX, normMean, normFactors, normScale, normShift};
     const Image<Map> image = imageOf<Map>(s, x, normalization);
@@ -299,7 +303,7 @@ void conv2dBackwardWeight(Arguments a, Pool* pool) {
     return groupedBackwardWeight(s, map, dy, dweight, workspace, choice.partials, pool);
   }
   const auto run = s.stride == 1 ? runWinogradWeight<Stride1, Map> : runWinogradWeight<Stride2, Map>;
-  run(s, map, {scale, shift}, dy, dweight, workspace,
+  run(s, map, {scale, shift}, dy, dweight, accumulate, workspace,
       {choice.partials, choice.blockTiles, choice.blockChannels, choice.blockChannels}, pool);
 }
 

@@ -237,7 +237,8 @@ void batchNormBackwardInput(Arguments a, Pool* pool) {
   Map* dx = a.tensor<Map>();
   const int64_t M = a.integer();
   const int32_t C = a.integer();
-  const bool streaming = streams<Map>(M, C);
+  const bool cached = a.integer() != 0;
+  const bool streaming = !cached && streams<Map>(M, C);
   eachVector(pool, M, C, PLUSX_LAMBDA(int64_t at, int32_t c, int32_t lanes) {
     const Vector value = loadLanes(x + at, lanes);
     Vector g = loadLanes(dy + at, lanes);

@@ -161,10 +161,10 @@ int32_t roundUp(int32_t value, int32_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
 
-// Gᵀ u G for one vector of channels: to dweight(tap), C numbers from one tap to the next.
+// Gᵀ u G for one vector of channels: to dweight(tap), C numbers from one tap to the next, or added to it.
 template <typename Tiling>
 void transformBack(const float* sums, int64_t filterStride, int32_t channels, int64_t C,
-                   bool streaming, float* dweight) {
+                   bool accumulate, bool streaming, float* dweight) {
   transformFilterGradient<Tiling>(
       PLUSX_LAMBDA(int j) {
         const float* column = opaque(sums + j * filterStride);
@@ -172,19 +172,23 @@ void transformBack(const float* sums, int64_t filterStride, int32_t channels, in
       },
       PLUSX_LAMBDA(int i) {
         return PLUSX_CLOSURE(int j, Vector value) {
-          storeMap(dweight + (i * 3 + j) * C, value, channels, streaming);
+          float* to = dweight + (i * 3 + j) * C;
+          if (accumulate) value += loadLanes(to, channels);
+          storeMap(to, value, channels, streaming);
         };
       });
 }
 
-// total(i) = Σ parts(part, i), part by part.
-void addParts(const float* parts, int32_t count, int64_t length, float* total, Pool* pool) {
+// total(i) (+)= Σ parts(part, i), part by part.
+void addParts(const float* parts, int32_t count, int64_t length, bool accumulate, float* total,
+              Pool* pool) {
   constexpr int64_t kTask = 1 << 14;
   parallelFor(pool, static_cast<int32_t>((length + kTask - 1) / kTask), [&](int32_t task, char*) {
     const int64_t end = (task + 1) * kTask < length ? (task + 1) * kTask : length;
     for (int64_t i = task * kTask; i < end; i += kWidth) {
       const int32_t lanes = end - i < kWidth ? static_cast<int32_t>(end - i) : kWidth;
       Vector sum = loadLanes(parts + i, lanes);
+      if (accumulate) sum += loadLanes(total + i, lanes);
       for (int32_t part = 1; part < count; ++part) sum += loadLanes(parts + part * length + i, lanes);
       storeLanes(total + i, sum, lanes);
     }
@@ -195,7 +199,8 @@ void addParts(const float* parts, int32_t count, int64_t length, float* total, P
 
 template <typename Tiling, typename Map>
 void runWinogradWeight(const ConvShape& s, const Map* x, const Prologue& prologue, const Map* dy,
-                       float* dweight, float* workspace, const WinogradWeightCut& cut, Pool* pool) {
+                       float* dweight, bool accumulate, float* workspace,
+                       const WinogradWeightCut& cut, Pool* pool) {
   constexpr int kStep = kSteps<Factor<Map>>;
   const TileGrid grid = gridOf<Tiling>(s.N, s.OH, s.OW);
   const int32_t tiles = grid.count();
@@ -281,12 +286,12 @@ void runWinogradWeight(const ConvShape& s, const Map* x, const Prologue& prologu
     for (int32_t k = 0; k < countK; ++k, to += 9 * s.C) {
       for (int32_t c = 0; c < countC; c += kWidth) {
         transformBack<Tiling>(sums + c / kPanel * panelStride + k * kPanel + c % kPanel,
-                              filterStride, countC - c < kWidth ? countC - c : kWidth, s.C, streaming,
-                              to + c);
+                              filterStride, countC - c < kWidth ? countC - c : kWidth, s.C,
+                              accumulate && cut.partials == 1, streaming, to + c);
       }
     }
   });
-  if (cut.partials > 1) addParts(workspace, cut.partials, weights, dweight, pool);
+  if (cut.partials > 1) addParts(workspace, cut.partials, weights, accumulate, dweight, pool);
 }
 
 }  // namespace plusx::PLUSX_ISA

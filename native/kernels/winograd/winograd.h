@@ -95,10 +95,11 @@ struct WinogradWeightCut {
   int32_t partials, blockTiles, blockC, blockK;
 };
 
-// dweight (K,3,3,C) from x and dy. `workspace`: (partials, K, 3, 3, C) where there are several.
+// dweight (K,3,3,C) from x and dy, or the same added to it. `workspace`: (partials, K, 3, 3, C) where there
+// are several.
 template <typename Tiling, typename Map>
 void runWinogradWeight(const ConvShape& shape, const Map* x, const Prologue& prologue,
-                       const Map* dy, float* dweight, float* workspace,
+                       const Map* dy, float* dweight, bool accumulate, float* workspace,
                        const WinogradWeightCut& cut, Pool* pool);
 
 }  // namespace plusx::PLUSX_ISA

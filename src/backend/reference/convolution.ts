@@ -174,7 +174,7 @@ export const convolutionSteps: StepTable<
     const x = activated(step, arena);
     const dy = gradientOf(step, arena);
     const dweight = arena.f32(step.dweight);
-    const sums = new Float64Array(dweight.length);
+    const sums = step.accumulate ? Float64Array.from(dweight) : new Float64Array(dweight.length);
     eachTap(sizes, step, (pixel, out, tap) => {
       for (let k = 0; k < K; k++) {
         const filter = (k * R * S + tap) * perGroup;

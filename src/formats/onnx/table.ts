@@ -47,6 +47,7 @@ const table: { readonly [Op in OpName]: Row<OpAttributes[Op]> } = {
   batchNormBackward: trains,
   conv2dBackwardInput: trains,
   conv2dBackwardWeight: trains,
+  conv2dBackward: trains,
   sumToChannels: trains,
   reluBackward: trains,
   sigmoidBackward: trains,

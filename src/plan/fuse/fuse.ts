@@ -9,6 +9,7 @@
 import type { Capabilities } from '../../backend/backend.js';
 import type { Graph } from '../../graph/graph.js';
 import { splitBatchNorm } from './batch-norm.js';
+import { joinConvGradients } from './conv-gradients.js';
 import {
   joinGradients,
   joinNormalization,
@@ -24,7 +25,7 @@ type Pass = (graph: Graph, capabilities: Capabilities) => Graph;
 const passes: readonly Pass[] = [
   ...[foldAffineMaps, joinResiduals, joinInferenceRelu],
   ...[joinRelu, recomputeMasks, joinGradients, joinGradientSums, joinNormGradients],
-  ...[joinPrologues, joinStatistics, joinNormalization],
+  ...[joinPrologues, joinStatistics, joinNormalization, joinConvGradients],
 ];
 
 /** Takes batch normalisation apart and, where the backend says that it pays, joins the parts. */
