@@ -31,6 +31,8 @@ export interface Capabilities {
   readonly convInOrder?: boolean;
   /** Choose convolutions forward as for any batch, so that an image's results do not depend on it. */
   readonly forAnyBatch?: boolean;
+  /** Pixels, or tiles, that a register tile holds: blocks of them are cut into whole ones. Not stated: 14. */
+  readonly tileRows?: number;
   /** What the planner may fuse; nothing where it is not stated. */
   readonly fusions?: Fusions;
   /**

@@ -235,6 +235,14 @@ const rows: { readonly [Kind in StepKind]: (step: StepOf<Kind>) => readonly Argu
   ],
 };
 
+/** Rows of a register tile (`kTilePixels`), by instruction set. */
+const tileRows: Readonly<Record<string, number>> = { 'avx512-bf16': 14, avx512: 14, wasm128: 5 };
+
+/** What the C++ kernels can, with this instruction set. */
+export function capabilitiesOf(instructionSet: string): Capabilities {
+  return { ...kernelCapabilities, tileRows: tileRows[instructionSet] ?? 6 };
+}
+
 /** What the C++ kernels can, on every instruction set. */
 export const kernelCapabilities: Capabilities = {
   convAlgorithms: ['winograd', 'gemm', 'grouped'],

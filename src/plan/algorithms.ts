@@ -34,9 +34,9 @@ export interface ConvChoice {
 export function chooseConvAlgorithm(
   pass: ConvPass,
   sizes: ConvSizes,
-  { convAlgorithms, convInOrder = false, forAnyBatch = false }: Capabilities,
+  { convAlgorithms, convInOrder = false, forAnyBatch = false, tileRows = 14 }: Capabilities,
 ): ConvChoice {
-  const fitting = convAlgorithms.filter((name) => algorithms[name].fits(pass, sizes));
+  const fitting = convAlgorithms.filter((name) => algorithms[name].fits(pass, sizes, tileRows));
   if (!convInOrder) {
     const estimated = forAnyBatch ? { ...sizes, N: usualBatch } : sizes;
     const cost = new Map(fitting.map((name) => [name, algorithms[name].cost(pass, estimated)]));
@@ -45,15 +45,15 @@ export function chooseConvAlgorithm(
   const [algorithm] = fitting;
   if (!algorithm) throw new Error('internal: the backend offers no convolution of this shape');
   const { cut, bytes } = algorithms[algorithm];
-  const chosen = cut(pass, sizes);
+  const chosen = cut(pass, sizes, tileRows);
   return { algorithm, cut: chosen, workspaceBytes: bytes(pass, sizes, chosen) };
 }
 
 interface Algorithm {
-  readonly fits: (pass: ConvPass, sizes: ConvSizes) => boolean;
+  readonly fits: (pass: ConvPass, sizes: ConvSizes, tileRows: number) => boolean;
   /** Multiply-adds of one core at its best that take as long. */
   readonly cost: (pass: ConvPass, sizes: ConvSizes) => number;
-  readonly cut: (pass: ConvPass, sizes: ConvSizes) => ConvCut;
+  readonly cut: (pass: ConvPass, sizes: ConvSizes, tileRows: number) => ConvCut;
   /** Of the workspace. */
   readonly bytes: (pass: ConvPass, sizes: ConvSizes, cut: ConvCut) => number;
 }
@@ -143,7 +143,7 @@ const widestVector = 16;
 const filters = 36;
 /** What a thread's own scratch memory holds, in floats (`kThreadScratchBytes`), less the margins. */
 const scratchFloats = 2 ** 21 - 4096;
-/** Tiles in a register tile, by instruction set (`kTilePixels`). */
+/** Rows of the register tiles that there are. */
 const registerTiles = [14, 6, 5];
 /** Input channels whose weights a task transforms at a time (`kStagedChannels`). */
 const stagedChannels = 64;
@@ -151,7 +151,7 @@ const stagedChannels = 64;
 interface Tiling {
   /** Products of a channel in a tile. */
   readonly products: number;
-  /** Tiles whose transforms share the second-level cache with a panel of weights. */
+  /** Tiles, about, whose transforms share the second-level cache with a panel of weights. */
   readonly passTiles: number;
   readonly weightTiles: number;
 }
@@ -162,11 +162,11 @@ const tilings: Readonly<Record<number, Tiling>> = {
   2: { products: 81, passTiles: 14, weightTiles: 32 },
 };
 
-function winogradFits(pass: ConvPass, sizes: ConvSizes): boolean {
+function winogradFits(pass: ConvPass, sizes: ConvSizes, tileRows: number): boolean {
   const { R, S, stride, padding, groups } = sizes;
   if (groups > 1 || R !== 3 || S !== 3) return false;
   if (!(stride === 1 && padding <= 2) && !(stride === 2 && padding === 1)) return false;
-  return winogradCut(pass, sizes).blockTiles > 0;
+  return winogradCut(pass, sizes, tileRows).blockTiles > 0;
 }
 
 /** Of the pass's own outputs. */
@@ -176,7 +176,7 @@ export function winogradTiles(pass: ConvPass, { N, H, W, OH, OW, stride }: ConvS
   return N * Math.ceil(height / tile) * Math.ceil(width / tile);
 }
 
-function winogradCut(pass: ConvPass, sizes: ConvSizes): ConvCut {
+function winogradCut(pass: ConvPass, sizes: ConvSizes, tileRows: number): ConvCut {
   const tiles = winogradTiles(pass, sizes);
   const { C, K, stride } = sizes;
   const { products, passTiles, weightTiles } = tilings[stride]!;
@@ -195,11 +195,13 @@ function winogradCut(pass: ConvPass, sizes: ConvSizes): ConvCut {
   const [inputs, outputs] = pass === 'conv2dBackwardInput' ? [K, C] : [C, K];
   const staged = pass === 'conv2dInference' ? filters * stagedChannels * 32 : 0;
   const perTile = products * (roundUp(inputs, 16) + 32);
-  const fit = Math.floor((scratchFloats - staged) / perTile / 14) * 14;
+  const fit = Math.floor((scratchFloats - staged) / perTile / tileRows) * tileRows;
+  // Whole register tiles: of six rows, blocks of 30 take less time a tile than those of 28.
+  const whole = (count: number) => Math.round(count / tileRows) * tileRows;
   // One image has few tiles: smaller blocks share them evenly, where the second-level cache keeps the
   // weights from one block to the next.
   const shared = pass === 'conv2dInference' && tiles < 8 * passTiles && staysCached(sizes);
-  const largest = Math.min(shared ? 14 : passTiles, fit, roundUp(tiles, 14));
+  const largest = Math.min(whole(shared ? 14 : passTiles), fit, roundUp(tiles, tileRows));
   // The last block is no smaller than the others, where there are few.
   const blockTiles =
     pass === 'conv2dInference' ? Math.ceil(tiles / Math.ceil(tiles / largest)) : largest;

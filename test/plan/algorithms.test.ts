@@ -1,7 +1,7 @@
 /** Which algorithm a convolution gets: fixed by its shape, so that it can be told in advance. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { kernelCapabilities } from '../../src/backend/program.js';
+import { capabilitiesOf, kernelCapabilities } from '../../src/backend/program.js';
 import {
   chooseConvAlgorithm,
   winogradTiles,
@@ -64,6 +64,26 @@ test('one image is shared among tasks, but many weights are read by few of them'
   assert.deepEqual(cutOf(28, 128), [25, 2]);
   assert.deepEqual(cutOf(14, 256), [16, 4]);
   assert.deepEqual(cutOf(7, 512), [4, 4]);
+});
+
+test('blocks of tiles are whole register tiles of the instruction set', () => {
+  const blocks = (instructionSet: string) =>
+    [1, 2].map((stride) => {
+      const sizes = sizesOf(32, 64, 64, 64, stride);
+      const { cut } = chooseConvAlgorithm('conv2d', sizes, capabilitiesOf(instructionSet));
+      return cut.blockTiles;
+    });
+  assert.deepEqual(blocks('avx512'), [28, 14]);
+  assert.deepEqual(blocks('avx2'), [30, 12]);
+  assert.deepEqual(blocks('wasm128-relaxed'), [30, 12]);
+  assert.deepEqual(blocks('wasm128'), [30, 15]);
+});
+
+test("a weight's gradient sums over blocks of about the same size", () => {
+  const sizes = sizesOf(32, 32, 128, 128, 1);
+  const { cut } = chooseConvAlgorithm('conv2dBackwardWeight', sizes, kernelCapabilities);
+  // 256 tiles for each of 8 partial sums, not five blocks of 48 and one of 16.
+  assert.deepEqual([cut.partials, cut.blockTiles], [8, 44]);
 });
 
 test('of stride 2, only padding 1 is taken apart', () => {

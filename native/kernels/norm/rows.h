@@ -28,8 +28,13 @@ static inline Blocks cutRows(int64_t M, int32_t C, int32_t sums) {
 
 static inline int64_t lesser(int64_t a, int64_t b) { return a < b ? a : b; }
 
-// Vectors of channels that are summed side by side: whole cache lines in a row are read in order.
+// Vectors of channels that are summed side by side: whole cache lines in a row are read in order. (Of four
+// vectors' sums V8 keeps some in memory.)
+#if defined(__wasm__)
+constexpr int kGroup = 2;
+#else
 constexpr int kGroup = 4;
+#endif
 
 template <int Group, int Sums, typename VectorTerm>
 static void sumGroup(const VectorTerm& term, int64_t start, int64_t stop, int32_t C, int32_t c,

@@ -10,7 +10,7 @@ import type { Backend, Executable, TensorData } from '../backend.js';
 import { freeMemory, totalMemory } from '../memory.js';
 import { peaksMemoryBytes, peaksOf } from '../peaks.js';
 import { Preparation } from '../preparation.js';
-import { encodeProgram, kernelCapabilities, stepStart } from '../program.js';
+import { capabilitiesOf, encodeProgram, stepStart } from '../program.js';
 import { allocateLike, expectData, expectSameState } from '../transfer.js';
 import { loadAddon, type Addon, type NativeArena, type NativePool } from './addon.js';
 
@@ -47,7 +47,7 @@ export function backendOf(addon: Addon, options: NativeOptions): Backend {
     description: `native (${instructionSet}, ${threads} ${threads === 1 ? 'thread' : 'threads'})`,
     instructionSet,
     threads,
-    capabilities: kernelCapabilities,
+    capabilities: capabilitiesOf(instructionSet),
     memoryLimitBytes: totalMemory(),
     // eslint-disable-next-line @typescript-eslint/require-await
     async compile(plan, sharing) {

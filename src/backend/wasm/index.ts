@@ -13,7 +13,7 @@ import type { Backend, Executable, TensorData } from '../backend.js';
 import { totalMemory } from '../memory.js';
 import { peaksMemoryBytes, peaksOf } from '../peaks.js';
 import { Preparation } from '../preparation.js';
-import { encodeProgram, kernelCapabilities, stepStart } from '../program.js';
+import { capabilitiesOf, encodeProgram, stepStart } from '../program.js';
 import { arrayTypes, expectData, expectSameState } from '../transfer.js';
 import { collectGarbage } from './garbage.js';
 import { Heap } from './heap.js';
@@ -60,7 +60,7 @@ export async function openWasm(options: WasmOptions = {}): Promise<Backend> {
     description: `wasm (${instructionSet}, ${threads} ${threads === 1 ? 'thread' : 'threads'})`,
     instructionSet,
     threads,
-    capabilities: kernelCapabilities,
+    capabilities: capabilitiesOf(instructionSet),
     memoryLimitBytes: Math.min(memory.buffer.byteLength, totalMemory()),
     async compile(plan, sharing) {
       if (sharing) expectSameState(sharing.plan, plan);
