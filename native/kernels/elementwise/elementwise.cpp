@@ -10,13 +10,14 @@ namespace {
 // Elements of one task: 128 KiB, so that three tensors' share fits the second-level cache.
 constexpr int64_t kTaskElements = 32768;
 
-// body(first, end) over ranges of a tensor.
-template <typename Body>
-void eachRange(Pool* pool, int64_t count, const Body& body) {
+// map(first, end) over ranges of a tensor: a closure, of which each task has its copy, as in norm.cpp.
+template <typename Map>
+void eachRange(Pool* pool, int64_t count, const Map& map) {
   const int32_t tasks = static_cast<int32_t>((count + kTaskElements - 1) / kTaskElements);
-  parallelFor(pool, tasks, [&](int32_t task, char*) {
+  parallelFor(pool, tasks, [=](int32_t task, char*) {
+    const Map own = map;
     const int64_t first = task * kTaskElements;
-    body(first, first + kTaskElements < count ? first + kTaskElements : count);
+    own(first, first + kTaskElements < count ? first + kTaskElements : count);
   });
 }
 
@@ -81,7 +82,7 @@ template <typename Map>
 void relu(Arguments a, Pool* pool) {
   const Map* x = a.tensor<Map>();
   Map* y = a.tensor<Map>();
-  eachRange(pool, a.integer(), [&](int64_t first, int64_t end) {
+  eachRange(pool, a.integer(), [=](int64_t first, int64_t end) {
     for (int64_t i = first; i < end; i += kWidth) {
       const int32_t lanes = lanesLeft(i, end);
       const Vector value = loadLanes(x + i, lanes);
@@ -96,7 +97,7 @@ void reluBackward(Arguments a, Pool* pool) {
   const Map* y = a.tensor<Map>();
   const Map* other = a.tensor<Map>();
   Map* dx = a.tensor<Map>();
-  eachRange(pool, a.integer(), [&](int64_t first, int64_t end) {
+  eachRange(pool, a.integer(), [=](int64_t first, int64_t end) {
     for (int64_t i = first; i < end; i += kWidth) {
       const int32_t lanes = lanesLeft(i, end);
       Vector gradient = loadLanes(dy + i, lanes);
@@ -111,7 +112,7 @@ void add(Arguments arguments, Pool* pool) {
   const Map* a = arguments.tensor<Map>();
   const Map* b = arguments.tensor<Map>();
   Map* y = arguments.tensor<Map>();
-  eachRange(pool, arguments.integer(), [&](int64_t first, int64_t end) {
+  eachRange(pool, arguments.integer(), [=](int64_t first, int64_t end) {
     for (int64_t i = first; i < end; i += kWidth) {
       const int32_t lanes = lanesLeft(i, end);
       storeLanes(y + i, loadLanes(a + i, lanes) + loadLanes(b + i, lanes), lanes);
@@ -122,7 +123,7 @@ void add(Arguments arguments, Pool* pool) {
 void sigmoid(Arguments a, Pool* pool) {
   const float* x = a.floats();
   float* y = a.floats();
-  eachRange(pool, a.integer(), [&](int64_t first, int64_t end) {
+  eachRange(pool, a.integer(), [=](int64_t first, int64_t end) {
     for (int64_t i = first; i < end; ++i) {
       y[i] = static_cast<float>(1.0 / (1.0 + exponential(-static_cast<double>(x[i]))));
     }
@@ -133,7 +134,7 @@ void sigmoidBackward(Arguments a, Pool* pool) {
   const float* dy = a.floats();
   const float* y = a.floats();
   float* dx = a.floats();
-  eachRange(pool, a.integer(), [&](int64_t first, int64_t end) {
+  eachRange(pool, a.integer(), [=](int64_t first, int64_t end) {
     for (int64_t i = first; i < end; ++i) dx[i] = dy[i] * y[i] * (1.0f - y[i]);
   });
 }
@@ -189,7 +190,7 @@ void fill(Arguments a, Pool* pool) {
   float* y = a.floats();
   const int64_t count = a.integer();
   const float value = a.number();
-  eachRange(pool, count, [&](int64_t first, int64_t end) {
+  eachRange(pool, count, [=](int64_t first, int64_t end) {
     for (int64_t i = first; i < end; ++i) y[i] = value;
   });
 }

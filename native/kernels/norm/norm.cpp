@@ -92,18 +92,21 @@ void finishFromPartials(const float* partials, int32_t blocks, int32_t C, const 
   });
 }
 
-// body(offset, c, lanes) for every vector of (M, C), in the order of memory: what belongs to a
-// channel is read again for each row, from the first cache.
-template <typename Body>
-void eachVector(Pool* pool, int64_t M, int32_t C, const Body& body) {
+// map(offset, c, lanes) for every vector of (M, C), in the order of memory: what belongs to a channel is
+// read again for each row, from the first cache. `map` is a closure, of which each task has its copy: after a
+// store, what it had by reference would have to be loaded again.
+template <typename Map>
+void eachVector(Pool* pool, int64_t M, int32_t C, const Map& map) {
   const int64_t rows = lesser(M, 1 + 65536 / C);
   const int32_t tasks = static_cast<int32_t>((M + rows - 1) / rows);
-  parallelFor(pool, tasks, [&](int32_t task, char*) {
+  parallelFor(pool, tasks, [=](int32_t task, char*) {
+    const Map own = map;
+    const int32_t channels = C;
     const int64_t end = lesser((task + int64_t{1}) * rows, M);
     for (int64_t i = task * rows; i < end; ++i) {
       int32_t c = 0;
-      for (; c + kWidth <= C; c += kWidth) body(i * C + c, c, kWidth);
-      if (c < C) body(i * C + c, c, C - c);
+      for (; c + kWidth <= channels; c += kWidth) own(i * channels + c, c, kWidth);
+      if (c < channels) own(i * channels + c, c, channels - c);
     }
   });
 }
@@ -166,7 +169,7 @@ void scaleShift(Arguments a, Pool* pool) {
   const int64_t M = a.integer();
   const int32_t C = a.integer(), relu = a.integer(), residualRelu = a.integer();
   const bool streaming = streams<Map>(M, C);
-  eachVector(pool, M, C, PLUSX_LAMBDA(int64_t at, int32_t c, int32_t lanes) {
+  eachVector(pool, M, C, PLUSX_CLOSURE(int64_t at, int32_t c, int32_t lanes) {
     Vector value = loadLanes(x + at, lanes) * loadLanes(scale + c, lanes);
     value += loadLanes(shift + c, lanes);
     if (residualScale) {
@@ -239,7 +242,7 @@ void batchNormBackwardInput(Arguments a, Pool* pool) {
   const int32_t C = a.integer();
   const bool cached = a.integer() != 0;
   const bool streaming = !cached && streams<Map>(M, C);
-  eachVector(pool, M, C, PLUSX_LAMBDA(int64_t at, int32_t c, int32_t lanes) {
+  eachVector(pool, M, C, PLUSX_CLOSURE(int64_t at, int32_t c, int32_t lanes) {
     const Vector value = loadLanes(x + at, lanes);
     Vector g = loadLanes(dy + at, lanes);
     if (scale) {
