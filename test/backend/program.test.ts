@@ -3,9 +3,12 @@
  * of step the same arguments under the same names in the same order.
  */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import test from 'node:test';
-import { encodeProgram, stepKinds } from '../../src/backend/program.js';
+import { capabilitiesOf, encodeProgram, stepKinds } from '../../src/backend/program.js';
 import type { PlusxError } from '../../src/errors.js';
+import { packageRoot } from '../../src/package-root.js';
 import { slotAlignment, type Slot, type StepKind, type StepOf } from '../../src/plan/plan.js';
 import { kernelArguments, nativeOpcodes, type KernelArgument } from './kernel-arguments.js';
 import { fillPlan } from './plans.js';
@@ -359,4 +362,20 @@ test('a tensor of more values than an index has bits for is refused', () => {
       return true;
     },
   );
+});
+
+test('the planner cuts for the register tiles that the kernels have', () => {
+  const header = readFileSync(path.join(packageRoot().root, 'native/kernels/conv/conv.h'), 'utf8');
+  const rows = [...header.matchAll(/constexpr int kTilePixels = (\d+);/g)].map(([, count]) =>
+    Number(count),
+  );
+  // 16 floats a vector, WebAssembly without relaxed SIMD, all others: in the order of conv.h.
+  const sets = ['avx512', 'wasm128', 'avx2'];
+  assert.deepEqual(
+    sets.map((set) => capabilitiesOf(set).tileRows),
+    rows,
+  );
+  for (const set of ['avx512-bf16', 'x86-64-v2', 'neon', 'generic', 'wasm128-relaxed']) {
+    assert.equal(capabilitiesOf(set).tileRows, set.startsWith('avx512') ? rows[0] : rows[2]);
+  }
 });
