@@ -190,7 +190,9 @@ function winogradCut(pass: ConvPass, sizes: ConvSizes, tileRows: number): ConvCu
     const tasks = Math.ceil(C / blockChannels) * Math.ceil(K / blockChannels);
     const partials = Math.max(1, Math.min(Math.ceil(8 / tasks), Math.floor(tiles / weightTiles)));
     const largest = Math.min(weightTiles, fit - (fit % 2));
-    return { partials, blockTiles: evenly(tiles / partials, largest), blockChannels, splits: 1 };
+    // Of bfloat16 two tiles lie side by side.
+    const blockTiles = roundUp(evenShare(tiles / partials, largest), 2);
+    return { partials, blockTiles, blockChannels, splits: 1 };
   }
   const [inputs, outputs] = pass === 'conv2dBackwardInput' ? [K, C] : [C, K];
   const staged = pass === 'conv2dInference' ? filters * stagedChannels * 32 : 0;
@@ -203,8 +205,7 @@ function winogradCut(pass: ConvPass, sizes: ConvSizes, tileRows: number): ConvCu
   const shared = pass === 'conv2dInference' && tiles < 8 * passTiles && staysCached(sizes);
   const largest = Math.min(whole(shared ? 14 : passTiles), fit, roundUp(tiles, tileRows));
   // The last block is no smaller than the others, where there are few.
-  const blockTiles =
-    pass === 'conv2dInference' ? Math.ceil(tiles / Math.ceil(tiles / largest)) : largest;
+  const blockTiles = pass === 'conv2dInference' ? evenShare(tiles, largest) : largest;
   // Blocks that are too few to share are cut by output channels too, down to 128: each part
   // transforms the inputs anew. In training that costs more than it gains beyond ten tasks; in
   // inference four tasks are worth parts of 64.
@@ -218,12 +219,11 @@ function winogradCut(pass: ConvPass, sizes: ConvSizes, tileRows: number): ConvCu
 }
 
 /**
- * In blocks of about the same size, of at most so many: sums are loaded and stored for each block, however
- * few tiles it has. Of bfloat16 two tiles lie side by side.
+ * How many there are in each of as few parts as there can be, of about the same size and at most `most`: a
+ * part has its cost however few are in it. 0 where not one fits.
  */
-function evenly(tiles: number, most: number): number {
-  if (most < 2) return 0;
-  return roundUp(Math.ceil(tiles / Math.ceil(tiles / most)), 2);
+export function evenShare(count: number, most: number): number {
+  return most < 1 ? 0 : Math.ceil(count / Math.ceil(count / most));
 }
 
 /**

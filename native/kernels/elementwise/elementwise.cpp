@@ -10,12 +10,12 @@ namespace {
 // Elements of one task: 128 KiB, so that three tensors' share fits the second-level cache.
 constexpr int64_t kTaskElements = 32768;
 
-// map(first, end) over ranges of a tensor: a closure, of which each task has its copy, as in norm.cpp.
-template <typename Map>
-void eachRange(Pool* pool, int64_t count, const Map& map) {
+// body(first, end) over ranges of a tensor: a closure, of which each task has its copy, as in norm.cpp.
+template <typename Body>
+void eachRange(Pool* pool, int64_t count, const Body& body) {
   const int32_t tasks = static_cast<int32_t>((count + kTaskElements - 1) / kTaskElements);
   parallelFor(pool, tasks, [=](int32_t task, char*) {
-    const Map own = map;
+    const Body own = body;
     const int64_t first = task * kTaskElements;
     own(first, first + kTaskElements < count ? first + kTaskElements : count);
   });

@@ -92,15 +92,15 @@ void finishFromPartials(const float* partials, int32_t blocks, int32_t C, const 
   });
 }
 
-// map(offset, c, lanes) for every vector of (M, C), in the order of memory: what belongs to a channel is
-// read again for each row, from the first cache. `map` is a closure, of which each task has its copy: after a
+// body(offset, c, lanes) for every vector of (M, C), in the order of memory: what belongs to a channel is
+// read again for each row, from the first cache. `body` is a closure, of which each task has its copy: after a
 // store, what it had by reference would have to be loaded again.
-template <typename Map>
-void eachVector(Pool* pool, int64_t M, int32_t C, const Map& map) {
+template <typename Body>
+void eachVector(Pool* pool, int64_t M, int32_t C, const Body& body) {
   const int64_t rows = lesser(M, 1 + 65536 / C);
   const int32_t tasks = static_cast<int32_t>((M + rows - 1) / rows);
   parallelFor(pool, tasks, [=](int32_t task, char*) {
-    const Map own = map;
+    const Body own = body;
     const int32_t channels = C;
     const int64_t end = lesser((task + int64_t{1}) * rows, M);
     for (int64_t i = task * rows; i < end; ++i) {

@@ -5,7 +5,7 @@
  */
 import type { Capabilities } from '../../backend/backend.js';
 import { byteLength, elementCount, type Graph, type Node, type Value } from '../../graph/graph.js';
-import type { ConvSizes } from '../algorithms.js';
+import { evenShare, type ConvSizes } from '../algorithms.js';
 import { convolutionSizes, gradientChoices } from '../convolutions.js';
 import { slotAlignment } from '../plan.js';
 import { nodeLike, Reading, replaceNodes } from './rewrite.js';
@@ -51,7 +51,8 @@ function passesOf(gradient: Value, reading: Reading) {
   const ofInput = users.find(({ op }) => op === 'conv2dBackwardInput');
   const ofWeight = users.find(({ op }) => op === 'conv2dBackwardWeight');
   if (!ofInput || !ofWeight || users.length > 2 || reading.isKept(gradient)) return undefined;
-  if (ofInput.inputs.length > 2 || ofWeight.attributes.mean) return undefined;
+  if (ofWeight.inputs[1] !== gradient || ofWeight.attributes.mean) return undefined;
+  if (ofInput.inputs[0] !== gradient || ofInput.inputs.length > 2) return undefined;
   const [sizes, others] = [convolutionSizes(ofInput)!, convolutionSizes(ofWeight)!];
   const names = Object.keys(sizes) as (keyof ConvSizes)[];
   return names.every((name) => sizes[name] === others[name])
@@ -64,8 +65,7 @@ function imagesOfPart({ shape }: Value, { partNumbers = Infinity }: Capabilities
   const [N] = shape as [number];
   const numbers = elementCount(shape);
   if (numbers < leastParts * partNumbers) return N;
-  const most = Math.max(1, Math.floor((partNumbers * N) / numbers));
-  return Math.ceil(N / Math.ceil(N / most));
+  return evenShare(N, Math.max(1, Math.floor((partNumbers * N) / numbers)));
 }
 
 /** Whether there are several parts, and each begins where a slot may, in float32 and in bfloat16. */
