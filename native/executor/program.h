@@ -23,6 +23,7 @@
   FLOATS(batchNormFold)                \
   MAPS(scaleShift)                     \
   MAPS(batchNormBackwardSums)          \
+  MAPS(reluBackwardSums)               \
   MAPS(batchNormBackwardInput)         \
   MAPS(relu)                           \
   MAPS(reluBackward)                   \

@@ -139,11 +139,18 @@ const rows: { readonly [Kind in StepKind]: (step: StepOf<Kind>) => readonly Argu
     s.invStd,
     s.scale,
     s.shift,
-    s.dweight,
-    s.dbias,
-    s.factors,
-    ...rowsAndChannels(s.x),
-    Number(s.running),
+    ...normSums(s),
+  ],
+  reluBackwardSums: (s) => [
+    s.dy,
+    s.y,
+    s.other,
+    s.x,
+    s.weight,
+    s.mean,
+    s.invStd,
+    s.g,
+    ...normSums(s),
   ],
   batchNormBackwardInput: (s) => [
     s.dy,
@@ -313,6 +320,11 @@ function word(argument: Argument): number {
 function rowsAndChannels(x: Slot): [number, number] {
   const C = x.shape.at(-1)!;
   return [elementCount(x.shape) / C, C];
+}
+
+function normSums(step: StepOf<'batchNormBackwardSums' | 'reluBackwardSums'>): Argument[] {
+  const { dweight, dbias, factors, x, running } = step;
+  return [dweight, dbias, factors, ...rowsAndChannels(x), Number(running)];
 }
 
 /** What the kernels' scratch memory can hold. */

@@ -14,7 +14,8 @@ export type ReluAttributes = { readonly relu: boolean };
 export type ScaleShiftAttributes = ReluAttributes & { readonly residualRelu: boolean };
 
 /** `running`: mean and invStd are running statistics, constants that do not depend on x. */
-export type BackwardSumsAttributes = ReluAttributes & { readonly running: boolean };
+export type RunningAttributes = { readonly running: boolean };
+export type BackwardSumsAttributes = ReluAttributes & RunningAttributes;
 
 const onlyPlanned = { none: 'the planner makes it, behind differentiation' } as const;
 
@@ -73,6 +74,19 @@ export const batchNormBackwardSums: OpRule<BackwardSumsAttributes> = {
     return [f32(C), f32(C), f32(3, C)];
   },
   vjp: onlyPlanned,
+};
+
+/**
+ * `reluBackward` and the sums of a batch normalisation that reads it, in one pass.
+ * Inputs: dy, y, x, weight, mean, invStd [, another part of dy]. Outputs: g, dweight, dbias, factors.
+ */
+export const reluBackwardSums: OpRule<RunningAttributes> = {
+  infer([dy]) {
+    const C = lastAxis(dy!);
+    return [like(dy!), f32(C), f32(C), f32(3, C)];
+  },
+  vjp: onlyPlanned,
+  mayOverwrite: [0, 6],
 };
 
 /** Inputs: dy, x, mean, factors [, scale, shift]. Output: dx. */

@@ -43,6 +43,7 @@ export interface OpAttributes {
   batchNormFold: norm.BatchNormInferenceAttributes;
   scaleShift: parts.ScaleShiftAttributes;
   batchNormBackwardSums: parts.BackwardSumsAttributes;
+  reluBackwardSums: parts.RunningAttributes;
   batchNormBackwardInput: parts.ReluAttributes;
   relu: None;
   reluBackward: None;
@@ -90,6 +91,7 @@ export const opTable: { readonly [Op in OpName]: OpRule<OpAttributes[Op]> } = {
   batchNormFold: parts.batchNormFold,
   scaleShift: parts.scaleShift,
   batchNormBackwardSums: parts.batchNormBackwardSums,
+  reluBackwardSums: parts.reluBackwardSums,
   batchNormBackwardInput: parts.batchNormBackwardInput,
   relu,
   reluBackward,

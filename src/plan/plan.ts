@@ -193,6 +193,22 @@ export type Step =
       readonly factors: Slot; // (3, C)
       readonly running: boolean;
     }
+  /** The same for g = dy (+ other) where y > 0, else 0, which is stored. */
+  | {
+      readonly kind: 'reluBackwardSums';
+      readonly dy: Slot; // (…, C)
+      readonly y: Slot; // (…, C)
+      readonly other: Slot | null; // (…, C)
+      readonly x: Slot; // (…, C)
+      readonly weight: Slot; // (C)
+      readonly mean: Slot; // (C)
+      readonly invStd: Slot; // (C)
+      readonly g: Slot; // (…, C)
+      readonly dweight: Slot; // (C)
+      readonly dbias: Slot; // (C)
+      readonly factors: Slot; // (3, C)
+      readonly running: boolean;
+    }
   /** dx = a·(g - average - slope·(x - mean)), g as above; stored into the caches, or as it pays. */
   | {
       readonly kind: 'batchNormBackwardInput';

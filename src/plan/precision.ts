@@ -42,6 +42,7 @@ const mapOperands: Partial<Readonly<Record<OpName, readonly Alike[]>>> = {
   batchNormStatistics: [alike([0], [])],
   scaleShift: [alike([0, 3], [0])],
   batchNormBackwardSums: [alike([0, 1], [])],
+  reluBackwardSums: [alike([0, 1, 2, 6], [0])],
   batchNormBackwardInput: [alike([0, 1], [0])],
   relu: [alike([0], [0])],
   reluBackward: [alike([0, 1, 2], [0])],

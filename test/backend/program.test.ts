@@ -199,6 +199,23 @@ const samples: { readonly [Kind in StepKind]: Sample<Kind> } = {
     },
     sizes: { M, C },
   },
+  reluBackwardSums: {
+    step: {
+      dy: image(101),
+      y: image(102),
+      other: image(103),
+      x: image(104),
+      weight: vector(105),
+      mean: vector(106),
+      invStd: vector(107),
+      g: image(108),
+      dweight: vector(109),
+      dbias: vector(110),
+      factors: slot(111, 3, C),
+      running: true,
+    },
+    sizes: { M, C },
+  },
   batchNormBackwardInput: {
     step: {
       dy: image(101),

@@ -121,6 +121,17 @@ function channelCases(): StepCase[] {
           attributes: none,
         }),
       ),
+      ...[[], [x]].flatMap((other) =>
+        [false, true].map((running) =>
+          describe({
+            op: 'reluBackwardSums',
+            ...rows,
+            sizes: `${sizes}, ${1 + other.length} parts, running ${running}`,
+            inputs: [x, x, x, vector, vector, positive(C), ...other],
+            attributes: { running },
+          }),
+        ),
+      ),
       describe({ op: 'add', sizes, inputs: [x, x], attributes: none }),
       describe({ op: 'maxPool2d', sizes, inputs: [coarse(N, H, W, C)], attributes: pool }),
       describe({

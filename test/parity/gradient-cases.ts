@@ -256,6 +256,7 @@ export const gradientCases: GradientCases = {
   batchNormFold: planned,
   scaleShift: planned,
   batchNormBackwardSums: planned,
+  reluBackwardSums: planned,
   batchNormBackwardInput: planned,
   relu: eachImage((shape) => ({
     inputs: [tensor('x', shape, awayFromZero)],

@@ -107,13 +107,19 @@ test('the relu before a block is computed as its convolution and its sum load it
   );
 });
 
-test('gradients are added by the shortcut, or as the relu before a block masks them', () => {
+test('gradients are added by the shortcut, or as the relu before a block masks and sums them', () => {
   const articles = trainingGraph(resnet18({ stem: 'conv3x3' }), { ...options, imageSize: 64 });
-  const { steps } = compilePlan(articles, kernelCapabilities);
-  const masks = steps.filter((step) => step.kind === 'reluBackward');
+  const { steps, paths } = compilePlan(articles, kernelCapabilities);
+  const masks = steps.filter((step) => step.kind === 'reluBackwardSums');
   assert.deepEqual(
     masks.map(({ other }) => other !== null),
     [false, true, false, true, false, true, false, true],
+  );
+  // A shortcut's normalisation sums the same gradient, as it has been stored.
+  const sums = steps.filter((step) => step.kind === 'batchNormBackwardSums' && !step.scale);
+  assert.deepEqual(
+    sums.map((step) => paths[steps.indexOf(step)]),
+    ['layer4.0.downsample.1', 'layer3.0.downsample.1', 'layer2.0.downsample.1'],
   );
   const shortcuts = steps.filter((step) => step.kind === 'conv2dBackwardInput' && step.other);
   assert.equal(shortcuts.length, 3);

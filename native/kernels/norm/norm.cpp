@@ -38,12 +38,12 @@ template <typename Map>
 void finishFromRows(const Map* x, int64_t M, int32_t C, const Channels& to, Pool* pool) {
   sumRows<2>(
       pool, M, C,
-      [&](int64_t i, int32_t c, Vector(&part)[2]) {
+      [=](int64_t i, int32_t c, Vector(&part)[2]) {
         const Vector deviation = load(x + i * C + c) - load(x + c);
         part[0] += deviation;
         part[1] += deviation * deviation;
       },
-      [&](int64_t i, int32_t c, float(&part)[2]) {
+      [=](int64_t i, int32_t c, float(&part)[2]) {
         const float deviation = static_cast<float>(x[i * C + c]) - static_cast<float>(x[c]);
         part[0] += deviation;
         part[1] += deviation * deviation;
@@ -109,6 +109,39 @@ void eachVector(Pool* pool, int64_t M, int32_t C, const Body& body) {
       if (c < channels) own(i * channels + c, c, channels - c);
     }
   });
+}
+
+// What the sums of a gradient, and of it times x - mean, become.
+struct GradientSums {
+  const float *weight, *invStd;
+  float *dweight, *dbias, *factors;
+  int64_t M;
+  int32_t C;
+  bool running;
+};
+
+GradientSums readGradientSums(Arguments& a, const float* weight, const float* invStd) {
+  float* dweight = a.floats();
+  float* dbias = a.floats();
+  float* factors = a.floats();
+  const int64_t M = a.integer();
+  const int32_t C = a.integer(), running = a.integer();
+  return {weight, invStd, dweight, dbias, factors, M, C, running != 0};
+}
+
+void finish(const GradientSums& to, Pool* pool) {
+  const double* totals = reinterpret_cast<const double*>(pool->shared);
+  const int32_t C = to.C;
+  copyTotals(pool, C, 0, to.dbias);
+  const double count = static_cast<double>(to.M);
+  for (int32_t c = 0; c < C; ++c) {
+    const double inverse = to.invStd[c], factor = inverse * static_cast<double>(to.weight[c]);
+    to.dweight[c] = static_cast<float>(totals[C + c] * inverse);
+    to.factors[c] = static_cast<float>(factor);
+    const double slope = totals[C + c] * inverse * inverse / count, average = totals[c] / count;
+    to.factors[C + c] = to.running ? 0.0f : static_cast<float>(slope);
+    to.factors[2 * C + c] = to.running ? 0.0f : static_cast<float>(average);
+  }
 }
 
 Vector positive(const Vector& value) { return value <= Vector{} ? Vector{} : value; }
@@ -192,14 +225,11 @@ void batchNormBackwardSums(Arguments a, Pool* pool) {
   const float* invStd = a.floats();
   const float* scale = a.floats();
   const float* shift = a.floats();
-  float* dweight = a.floats();
-  float* dbias = a.floats();
-  float* factors = a.floats();
-  const int64_t M = a.integer();
-  const int32_t C = a.integer(), running = a.integer();
+  const GradientSums to = readGradientSums(a, weight, invStd);
+  const int32_t C = to.C;
   sumRows<2>(
-      pool, M, C,
-      [&](int64_t i, int32_t c, Vector(&part)[2]) {
+      pool, to.M, C,
+      [=](int64_t i, int32_t c, Vector(&part)[2]) {
         const Vector value = load(x + i * C + c);
         Vector g = load(dy + i * C + c);
         if (scale) {
@@ -209,24 +239,49 @@ void batchNormBackwardSums(Arguments a, Pool* pool) {
         part[0] += g;
         part[1] += g * (value - load(mean + c));
       },
-      [&](int64_t i, int32_t c, float(&part)[2]) {
+      [=](int64_t i, int32_t c, float(&part)[2]) {
         const float value = x[i * C + c];
         float g = dy[i * C + c];
         if (scale && !(value * scale[c] + shift[c] > 0.0f)) g = 0.0f;
         part[0] += g;
         part[1] += g * (value - mean[c]);
       });
-  const double* totals = reinterpret_cast<const double*>(pool->shared);
-  copyTotals(pool, C, 0, dbias);
-  const double count = static_cast<double>(M);
-  for (int32_t c = 0; c < C; ++c) {
-    const double inverse = invStd[c], factor = inverse * static_cast<double>(weight[c]);
-    dweight[c] = static_cast<float>(totals[C + c] * inverse);
-    factors[c] = static_cast<float>(factor);
-    const double slope = totals[C + c] * inverse * inverse / count, average = totals[c] / count;
-    factors[C + c] = running ? 0.0f : static_cast<float>(slope);
-    factors[2 * C + c] = running ? 0.0f : static_cast<float>(average);
-  }
+  finish(to, pool);
+}
+
+template <typename Map>
+void reluBackwardSums(Arguments a, Pool* pool) {
+  const Map* dy = a.tensor<Map>();
+  const Map* y = a.tensor<Map>();
+  const Map* other = a.tensor<Map>();
+  const Map* x = a.tensor<Map>();
+  const float* weight = a.floats();
+  const float* mean = a.floats();
+  const float* invStd = a.floats();
+  Map* g = a.tensor<Map>();
+  const GradientSums to = readGradientSums(a, weight, invStd);
+  const int32_t C = to.C;
+  // What is summed is what is stored: of bfloat16 the rounded gradient.
+  sumRows<2>(
+      pool, to.M, C,
+      [=](int64_t i, int32_t c, Vector(&part)[2]) {
+        const int64_t at = i * C + c;
+        Vector sum = load(dy + at);
+        if (other) sum += load(other + at);
+        store(g + at, load(y + at) > Vector{} ? sum : Vector{});
+        const Vector stored = load(g + at);
+        part[0] += stored;
+        part[1] += stored * (load(x + at) - load(mean + c));
+      },
+      [=](int64_t i, int32_t c, float(&part)[2]) {
+        const int64_t at = i * C + c;
+        const float sum = static_cast<float>(dy[at]) + (other ? static_cast<float>(other[at]) : 0.0f);
+        g[at] = Map{static_cast<float>(y[at]) > 0.0f ? sum : 0.0f};
+        const float stored = g[at];
+        part[0] += stored;
+        part[1] += stored * (static_cast<float>(x[at]) - mean[c]);
+      });
+  finish(to, pool);
 }
 
 template <typename Map>
@@ -264,8 +319,8 @@ void sumToChannels(Arguments a, Pool* pool) {
   const int32_t C = a.integer();
   sumRows<1>(
       pool, M, C,
-      [&](int64_t i, int32_t c, Vector(&part)[1]) { part[0] += load(dy + i * C + c); },
-      [&](int64_t i, int32_t c, float(&part)[1]) { part[0] += dy[i * C + c]; });
+      [=](int64_t i, int32_t c, Vector(&part)[1]) { part[0] += load(dy + i * C + c); },
+      [=](int64_t i, int32_t c, float(&part)[1]) { part[0] += dy[i * C + c]; });
   copyTotals(pool, C, 0, dbias);
 }
 

@@ -17,6 +17,8 @@ void scaleShift(Arguments arguments, Pool* pool);
 template <typename Map>
 void batchNormBackwardSums(Arguments arguments, Pool* pool);
 template <typename Map>
+void reluBackwardSums(Arguments arguments, Pool* pool);
+template <typename Map>
 void batchNormBackwardInput(Arguments arguments, Pool* pool);
 template <typename Map>
 void sumToChannels(Arguments arguments, Pool* pool);

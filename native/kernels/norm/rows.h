@@ -39,10 +39,12 @@ constexpr int kGroup = 4;
 template <int Group, int Sums, typename VectorTerm>
 static void sumGroup(const VectorTerm& term, int64_t start, int64_t stop, int32_t C, int32_t c,
                      double* sums) {
+  // A copy: what it stores cannot have changed it.
+  const VectorTerm own = term;
   Vector part[Group][Sums] = {};
   for (int64_t i = start; i < stop; ++i) {
 #pragma GCC unroll 4
-    for (int v = 0; v < Group; ++v) term(i, c + v * kWidth, part[v]);
+    for (int v = 0; v < Group; ++v) own(i, c + v * kWidth, part[v]);
   }
   for (int v = 0; v < Group; ++v) {
     for (int s = 0; s < Sums; ++s) {

@@ -1,5 +1,5 @@
 /** Batch normalisation in training and inference, and its gradient, in the plan's parts. */
-import type { Slot } from '../../plan/plan.js';
+import type { Slot, StepOf } from '../../plan/plan.js';
 import type { Arena } from './index.js';
 import type { StepTable } from './steps.js';
 
@@ -83,11 +83,41 @@ export function normGradient(
   };
 }
 
+/** Of a gradient g, what a batch normalisation's own gradients are made of. */
+function sumGradient(
+  step: StepOf<'batchNormBackwardSums' | 'reluBackwardSums'>,
+  g: (i: number) => number,
+  arena: Arena,
+): void {
+  const x = arena.f32(step.x);
+  const weight = arena.f32(step.weight);
+  const [means, invStds] = [arena.f32(step.mean), arena.f32(step.invStd)];
+  const [dweight, dbias] = [arena.f32(step.dweight), arena.f32(step.dbias)];
+  const factors = arena.f32(step.factors);
+  const C = weight.length;
+  const M = x.length / C;
+  for (let c = 0; c < C; c++) {
+    let sum = 0;
+    let dot = 0;
+    for (let i = c; i < x.length; i += C) {
+      sum += g(i);
+      dot += g(i) * (x[i]! - means[c]!) * invStds[c]!;
+    }
+    const a = weight[c]! * invStds[c]!;
+    dweight[c] = dot;
+    dbias[c] = sum;
+    factors[c] = a;
+    factors[C + c] = step.running ? 0 : (invStds[c]! * dot) / M;
+    factors[2 * C + c] = step.running ? 0 : sum / M;
+  }
+}
+
 export const normSteps: StepTable<
   | 'batchNormStatistics'
   | 'batchNormFold'
   | 'scaleShift'
   | 'batchNormBackwardSums'
+  | 'reluBackwardSums'
   | 'batchNormBackwardInput'
 > = {
   batchNormStatistics(step, arena) {
@@ -143,28 +173,14 @@ export const normSteps: StepTable<
   },
 
   batchNormBackwardSums(step, arena) {
-    const x = arena.f32(step.x);
-    const g = gradient(step, arena);
-    const weight = arena.f32(step.weight);
-    const [means, invStds] = [arena.f32(step.mean), arena.f32(step.invStd)];
-    const [dweight, dbias] = [arena.f32(step.dweight), arena.f32(step.dbias)];
-    const factors = arena.f32(step.factors);
-    const C = weight.length;
-    const M = x.length / C;
-    for (let c = 0; c < C; c++) {
-      let sum = 0;
-      let dot = 0;
-      for (let i = c; i < x.length; i += C) {
-        sum += g(i);
-        dot += g(i) * (x[i]! - means[c]!) * invStds[c]!;
-      }
-      const a = weight[c]! * invStds[c]!;
-      dweight[c] = dot;
-      dbias[c] = sum;
-      factors[c] = a;
-      factors[C + c] = step.running ? 0 : (invStds[c]! * dot) / M;
-      factors[2 * C + c] = step.running ? 0 : sum / M;
-    }
+    sumGradient(step, gradient(step, arena), arena);
+  },
+
+  reluBackwardSums(step, arena) {
+    const [dy, y, g] = [arena.f32(step.dy), arena.f32(step.y), arena.f32(step.g)];
+    const other = step.other && arena.f32(step.other);
+    for (let i = 0; i < g.length; i++) g[i] = y[i]! > 0 ? dy[i]! + (other?.[i] ?? 0) : 0;
+    sumGradient(step, (i) => g[i]!, arena);
   },
 
   batchNormBackwardInput(step, arena) {

@@ -68,6 +68,7 @@ const table: { readonly [Op in OpName]: Row<OpAttributes[Op]> } = {
   batchNormFold: planned,
   scaleShift: planned,
   batchNormBackwardSums: planned,
+  reluBackwardSums: planned,
   batchNormBackwardInput: planned,
 };
 

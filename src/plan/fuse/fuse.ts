@@ -18,13 +18,14 @@ import {
   joinStatistics,
 } from './convolution.js';
 import { foldAffineMaps, joinInferenceRelu, joinResiduals } from './inference.js';
-import { joinGradientSums, joinRelu, recomputeMasks } from './relu.js';
+import { joinGradientSums, joinBackwardSums, joinRelu, recomputeMasks } from './relu.js';
 
 type Pass = (graph: Graph, capabilities: Capabilities) => Graph;
 
 const passes: readonly Pass[] = [
   ...[foldAffineMaps, joinResiduals, joinInferenceRelu],
-  ...[joinRelu, recomputeMasks, joinGradients, joinGradientSums, joinNormGradients],
+  ...[joinRelu, recomputeMasks, joinGradients, joinGradientSums],
+  ...[joinBackwardSums, joinNormGradients],
   ...[joinPrologues, joinStatistics, joinNormalization, joinConvGradients],
 ];
 

@@ -1,7 +1,7 @@
 /**
  * Joins what follows a batch normalisation to its affine map: relu, or the addition of the skip
  * connection and its relu. Backward, the relu's mask is computed again from the map's input, so
- * that its output need not be kept, or put on the sum of two gradients as it is formed.
+ * that its output need not be kept, or put on the sum of two gradients as it is formed, and summed at once.
  */
 import type { Graph, Node, Value } from '../../graph/graph.js';
 import { nodeLike, Reading, replaceNodes } from './rewrite.js';
@@ -89,6 +89,30 @@ export function recomputeMasks(graph: Graph): Graph {
       const inputs = [dy, ...user.inputs.slice(1), scale, shift];
       replacements.set(user, [{ ...user, inputs, attributes: { ...user.attributes, relu: true } }]);
     }
+  }
+  return replaceNodes(graph, replacements);
+}
+
+/**
+ * reluBackward in front of a batch normalisation, as a block's end is, makes the normalisation's sums of what
+ * it stores. (Of several normalisations that read it, as behind a shortcut with one of its own, the first.)
+ */
+export function joinBackwardSums(graph: Graph): Graph {
+  const reading = new Reading(graph);
+  const replacements = new Map<Node, readonly Node[]>();
+  for (const node of graph.nodes) {
+    if (node.op !== 'reluBackward') continue;
+    const [dy, y, ...other] = node.inputs as readonly [Value, Value, ...Value[]];
+    const [dx] = node.outputs as readonly [Value];
+    const use = reading
+      .uses(dx)
+      .find(({ node: user, input }) => user.op === 'batchNormBackwardSums' && input === 0);
+    if (!use || use.node.attributes.relu) continue;
+    const inputs = [dy, y, ...use.node.inputs.slice(1), ...other];
+    const running = use.node.attributes.running === true;
+    const outputs = [dx, ...use.node.outputs];
+    replacements.set(node, [nodeLike(node, 'reluBackwardSums', inputs, outputs, { running })]);
+    replacements.set(use.node, []);
   }
   return replaceNodes(graph, replacements);
 }
