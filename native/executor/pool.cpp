@@ -25,17 +25,33 @@ static void leaveCaller(const Pool* pool) {
   if (caller >= 0 && currentProcessor() == caller) leaveProcessor();
 }
 
+static uint64_t rangeWord(int32_t begin, int32_t end) {
+  return static_cast<uint64_t>(end) << 32 | static_cast<uint32_t>(begin);
+}
+
+// The first task of a range, or the last; -1 where none is left.
+static int32_t takeTask(TaskRange* range, bool first) {
+  uint64_t word = __atomic_load_n(&range->word, __ATOMIC_RELAXED);
+  for (;;) {
+    const int32_t begin = static_cast<int32_t>(word), end = static_cast<int32_t>(word >> 32);
+    if (begin == end) return -1;
+    const uint64_t left = first ? rangeWord(begin + 1, end) : rangeWord(begin, end - 1);
+    const bool taken = __atomic_compare_exchange_n(&range->word, &word, left, true, __ATOMIC_RELAXED,
+                                                   __ATOMIC_RELAXED);
+    if (taken) return first ? begin : end - 1;
+  }
+}
+
 static void takeTasks(Pool* pool, int32_t index) {
   char* scratch = threadScratch(pool, index);
-  for (;;) {
-    const uint32_t task = __atomic_fetch_add(&pool->next, 1, __ATOMIC_RELAXED);
-    if (task >= static_cast<uint32_t>(pool->tasks)) return;
-    pool->fn(pool->context, static_cast<int32_t>(task), scratch);
+  for (int32_t i = 0; i < pool->threads; ++i) {
+    TaskRange* range = pool->ranges + (index + i) % pool->threads;
+    for (int32_t task; (task = takeTask(range, i == 0)) >= 0;) pool->fn(pool->context, task, scratch);
   }
 }
 
 size_t poolMemoryBytes(int32_t threads) {
-  return static_cast<size_t>(threads) * (kThreadScratchBytes + kScratchGapBytes) +
+  return static_cast<size_t>(threads) * (sizeof(TaskRange) + kThreadScratchBytes + kScratchGapBytes) +
          kSharedScratchBytes + kScratchGapBytes;
 }
 
@@ -44,6 +60,7 @@ void poolInit(Pool* pool, int32_t threads, char* memory) {
   pool->threads = threads;
   pool->shared = memory;
   pool->scratch = memory + kSharedScratchBytes + kScratchGapBytes;
+  pool->ranges = reinterpret_cast<TaskRange*>(threadScratch(pool, threads));
 }
 
 void poolWorker(Pool* pool, int32_t index) {
@@ -69,11 +86,15 @@ void poolRun(Pool* pool, int32_t tasks, TaskFunction fn, void* context) {
     for (int32_t task = 0; task < tasks; ++task) fn(context, task, pool->scratch);
     return;
   }
-  pool->tasks = tasks;
+  for (int32_t i = 0; i < pool->threads; ++i) {
+    const auto startOf = [&](int32_t thread) {
+      return static_cast<int32_t>(int64_t{tasks} * thread / pool->threads);
+    };
+    __atomic_store_n(&pool->ranges[i].word, rangeWord(startOf(i), startOf(i + 1)), __ATOMIC_RELAXED);
+  }
   pool->fn = fn;
   pool->context = context;
   __atomic_store_n(&pool->callersProcessor, currentProcessor(), __ATOMIC_RELAXED);
-  __atomic_store_n(&pool->next, 0, __ATOMIC_RELAXED);
   __atomic_store_n(&pool->running, static_cast<uint32_t>(pool->threads - 1), __ATOMIC_RELAXED);
   __atomic_add_fetch(&pool->job, 1, __ATOMIC_ACQ_REL);
   wakeAll(&pool->job);

@@ -57,10 +57,10 @@ void runWinograd(const WinogradPass<Map>& pass, Pool* pool) {
     }
 
     transformInputs<Tiling, Map>(pass, grid, block, 0, block.groups, inputs);
-    // The block after the others' is likely to be this thread's next. (Of bfloat16 the products are too
-    // short: they would take longer.)
+    // The next block is nearly always this thread's next. (Of bfloat16 the products are too short: they
+    // would take longer.)
     const bool fetches = kIsFloat<Map> && pass.channelSplits == 1;
-    const int32_t next = fetches ? (index + pool->threads) * pass.blockTiles : tiles;
+    const int32_t next = fetches ? (index + 1) * pass.blockTiles : tiles;
     const int32_t nextTiles = tiles - next < pass.blockTiles ? tiles - next : pass.blockTiles;
     PixelsAhead<Tiling::kAdvance, kPassLines, Map> pixels(map, grid, next, nextTiles, 0, pass.inC);
     const auto ahead = PLUSX_LAMBDA() { pixels.fetch(); };
