@@ -95,7 +95,8 @@ export function recomputeMasks(graph: Graph): Graph {
 
 /**
  * reluBackward in front of a batch normalisation, as a block's end is, makes the normalisation's sums of what
- * it stores. (Of several normalisations that read it, as behind a shortcut with one of its own, the first.)
+ * it stores. (Of several normalisations that read it, as behind a shortcut with one of its own, those of the
+ * first.)
  */
 export function joinBackwardSums(graph: Graph): Graph {
   const reading = new Reading(graph);
@@ -104,15 +105,16 @@ export function joinBackwardSums(graph: Graph): Graph {
     if (node.op !== 'reluBackward') continue;
     const [dy, y, ...other] = node.inputs as readonly [Value, Value, ...Value[]];
     const [dx] = node.outputs as readonly [Value];
-    const use = reading
-      .uses(dx)
-      .find(({ node: user, input }) => user.op === 'batchNormBackwardSums' && input === 0);
-    if (!use || use.node.attributes.relu) continue;
-    const inputs = [dy, y, ...use.node.inputs.slice(1), ...other];
-    const running = use.node.attributes.running === true;
-    const outputs = [dx, ...use.node.outputs];
-    replacements.set(node, [nodeLike(node, 'reluBackwardSums', inputs, outputs, { running })]);
-    replacements.set(use.node, []);
+    // In the place of the sums: what they read beside it, as of running statistics, may be made before them.
+    const [first] = reading.uses(dx);
+    if (first?.node.op !== 'batchNormBackwardSums' || first.node.attributes.relu) continue;
+    const inputs = [dy, y, ...first.node.inputs.slice(1), ...other];
+    const running = first.node.attributes.running === true;
+    const outputs = [dx, ...first.node.outputs];
+    replacements.set(node, []);
+    replacements.set(first.node, [
+      nodeLike(node, 'reluBackwardSums', inputs, outputs, { running }),
+    ]);
   }
   return replaceNodes(graph, replacements);
 }
