@@ -85,9 +85,21 @@ const optionsOf = (imageSize: number) => ({
 const options = optionsOf(9);
 const graph = trainingGraph(model, options);
 
+/** The mask of a relu in front of one whose mask the normalisation computes again is a pass of its own. */
+const reluTwice = sequential(
+  conv2d(3, 8, { kernelSize: 3, padding: 1, bias: false }),
+  batchNorm2d(8),
+  relu,
+  relu,
+  globalAvgPool2d,
+  flatten,
+  linear(8, 3),
+);
+
 for (const [name, network] of Object.entries({
   'such a network': model,
   "one like the article's": article,
+  'one with a relu twice': reluTwice,
 })) {
   // Of 8 pixels images end where a slot may begin: they come in parts.
   for (const imageSize of [8, 9]) {

@@ -18,7 +18,7 @@ import {
   joinStatistics,
 } from './convolution.js';
 import { foldAffineMaps, joinInferenceRelu, joinResiduals } from './inference.js';
-import { joinGradientSums, joinBackwardSums, joinRelu, recomputeMasks } from './relu.js';
+import { joinBackwardSums, joinGradientSums, joinRelu, recomputeMasks } from './relu.js';
 
 type Pass = (graph: Graph, capabilities: Capabilities) => Graph;
 

@@ -107,13 +107,14 @@ export function joinBackwardSums(graph: Graph): Graph {
     const [dx] = node.outputs as readonly [Value];
     // In the place of the sums: what they read beside it, as of running statistics, may be made before them.
     const [first] = reading.uses(dx);
-    if (first?.node.op !== 'batchNormBackwardSums' || first.node.attributes.relu) continue;
+    if (first?.node.op !== 'batchNormBackwardSums' || first.input !== 0) continue;
+    const { relu, running } = first.node.attributes;
+    if (relu) continue;
     const inputs = [dy, y, ...first.node.inputs.slice(1), ...other];
-    const running = first.node.attributes.running === true;
     const outputs = [dx, ...first.node.outputs];
     replacements.set(node, []);
     replacements.set(first.node, [
-      nodeLike(node, 'reluBackwardSums', inputs, outputs, { running }),
+      nodeLike(node, 'reluBackwardSums', inputs, outputs, { running: running === true }),
     ]);
   }
   return replaceNodes(graph, replacements);
