@@ -47,6 +47,9 @@ PLUSX_INLINE Element* opaque(Element* pointer) {
   return pointer;
 }
 
+// Vectors that a compiler may not keep in registers, to be read from memory behind this.
+PLUSX_INLINE void written(const Vector* vectors) { asm volatile("" : : "r"(vectors) : "memory"); }
+
 // Two rows change those of their lanes that are Distance apart: of `a` those whose number has the bit of
 // Distance, of `b` those whose number has not.
 template <int Distance, int... Lane>

@@ -246,12 +246,18 @@ struct Stride2Backward : Phases {
 
 // The two halves of T X Tᵀ: Columns columns of X give Half values each, then the rows follow.
 // in(column)(row); out(row)(column, value).
+//
+// V8 moves computations to where their values are used: in WebAssembly, unless each column's lie in memory
+// before the next is read, all of a tile is read at once, three times as much as there are registers.
 template <int Columns, int Half, typename Transform, typename In, typename Out>
 PLUSX_INLINE void transformTwice(const Transform& transform, const In& in, const Out& out) {
   Vector half[Half * Columns];
 #pragma GCC unroll 9
   for (int j = 0; j < Columns; ++j) {
     transform(in(j), PLUSX_LAMBDA(int i, Vector value) { half[i * Columns + j] = value; });
+#if defined(__wasm__)
+    written(half);
+#endif
   }
 #pragma GCC unroll 9
   for (int i = 0; i < Half; ++i) {
