@@ -125,6 +125,7 @@ PLUSX_INLINE void transformStep(const TiledMap<Map>& map, const TileGrid& grid,
   TileSource<Edge, Map> sources[kSteps<Factor<Map>>];
   for (int i = 0; i < kSteps<Factor<Map>>; ++i) {
     sources[i] = tileOf<Edge, Advance>(map, grid, step.tiles[i]);
+    touchTile<Edge, Advance>(map, sources[i], domain.first, domain.count);
   }
   const int64_t positionStride = domain.positionStride();
   for (int32_t c = 0; c < domain.count; c += kWidth) {

@@ -24,7 +24,8 @@ struct Block {
 };
 
 // The block's inputs lie as (position, group, channels), or, where they are multiplied in runs of channels,
-// as (run, group, position, channels of the run): as one run after the other reads them.
+// as (run, group, position, channels of the run): as one run after the other reads them. A line is added
+// between positions, so that the streams of stores do not fall into one set of the cache.
 template <typename Tiling, typename Map>
 Block blockAt(const WinogradPass<Map>& pass, int32_t tiles, int32_t index, bool inRuns) {
   Block block;
@@ -75,6 +76,7 @@ void transformInputs(const WinogradPass<Map>& pass, const TileGrid& grid, const 
   eachTileOf(block, from, to, PLUSX_LAMBDA(int32_t group, int32_t row) {
     Factor<Map>* place = inputs + group * block.groupStride + row * kChunk;
     const auto source = tileOf<Tiling::kInput, Tiling::kAdvance>(map, grid, tile);
+    touchTile<Tiling::kInput, Tiling::kAdvance>(map, source, 0, pass.inC);
     for (int32_t c = 0; c < block.chunks * kChunk; c += kWidth) {
       const int32_t chunk = c / kChunk;
       Factor<Map>* first = place + chunk / block.runChunks * block.runStride +
@@ -98,6 +100,36 @@ void transformInputs(const WinogradPass<Map>& pass, const TileGrid& grid, const 
   });
 }
 
+// Where a tile's outputs lie, as far as the map goes.
+struct TileOutputs {
+  int64_t pixel;  // the first
+  int32_t rows, columns;
+};
+
+template <typename Tiling, typename Map>
+PLUSX_INLINE TileOutputs outputsOf(const WinogradPass<Map>& pass, const TilePosition& tile) {
+  constexpr int kTile = Tiling::kOutput;
+  const int32_t oh = tile.row * kTile, ow = tile.column * kTile;
+  return {(static_cast<int64_t>(tile.n) * pass.outH + oh) * pass.outW + ow,
+          pass.outH - oh < kTile ? pass.outH - oh : kTile, pass.outW - ow < kTile ? pass.outW - ow : kTile};
+}
+
+// Touches the lines that transformOutputs writes into, where a panel's are the first in them.
+template <typename Tiling, typename Map>
+PLUSX_INLINE void touchOutputs(const WinogradPass<Map>& pass, const TileGrid& grid, const Block& block,
+                               int32_t firstOutput) {
+  if (kDirectsCaches || firstOutput % kLine<Map> != 0) return;
+  TilePosition tile = tileAt(grid, block.first);
+  for (int32_t t = 0; t < block.count; ++t) {
+    const TileOutputs outputs = outputsOf<Tiling>(pass, tile);
+    for (int32_t i = 0; i < outputs.rows; ++i) {
+      const Map* pixel = pass.out + (outputs.pixel + int64_t{i} * pass.outW) * pass.outC + firstOutput;
+      for (int32_t j = 0; j < outputs.columns; ++j) touch(pixel + int64_t{j} * pass.outC);
+    }
+    advance(tile, grid);
+  }
+}
+
 // Count, mean and squared deviations of one vector of channels, from sums around a pivot: a value
 // of the same distribution, so that nothing cancels.
 struct Deviations {
@@ -115,10 +147,8 @@ void transformOutputs(const WinogradPass<Map>& pass, const TileGrid& grid, const
   const int64_t row = static_cast<int64_t>(pass.outW) * pass.outC;
   TilePosition tile = tileAt(grid, block.first);
   eachTileOf(block, 0, block.groups, PLUSX_LAMBDA(int32_t group, int32_t place) {
-    const int32_t oh = tile.row * kTile, ow = tile.column * kTile;
-    const int32_t rows = pass.outH - oh < kTile ? pass.outH - oh : kTile;
-    const int32_t columns = pass.outW - ow < kTile ? pass.outW - ow : kTile;
-    const int64_t pixels = (static_cast<int64_t>(tile.n) * pass.outH + oh) * pass.outW + ow;
+    const TileOutputs outputs = outputsOf<Tiling>(pass, tile);
+    const int32_t rows = outputs.rows, columns = outputs.columns;
     for (int half = 0; half < 2; ++half) {
       const int32_t k = firstOutput + half * kWidth;
       if (k >= pass.outC) break;
@@ -134,7 +164,7 @@ void transformOutputs(const WinogradPass<Map>& pass, const TileGrid& grid, const
       const bool first = group == 0 && place == 0;
       Vector pivot = first ? Vector{} : known.pivot;
       Vector sum = first ? Vector{} : known.sum, squares = first ? Vector{} : known.squares;
-      Map* to = pass.out + pixels * pass.outC + k;
+      Map* to = pass.out + outputs.pixel * pass.outC + k;
       const auto keep = PLUSX_LAMBDA(int i, int j, Vector value, int32_t lanes) {
         Map* pixel = to + i * row + static_cast<int64_t>(j) * pass.outC;
         if constexpr (Inference) {

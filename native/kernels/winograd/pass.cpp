@@ -67,6 +67,7 @@ void runWinograd(const WinogradPass<Map>& pass, Pool* pool) {
     const int32_t firstPanel = task % pass.channelSplits * perSplit;
     const int32_t endPanel = firstPanel + perSplit < panels ? firstPanel + perSplit : panels;
     for (int32_t panel = firstPanel; panel < endPanel; ++panel) {
+      touchOutputs<Tiling>(pass, grid, block, panel * kPanel);
       multiplyPanel<Tiling, Map>(pass, block, panel, inputs, staged, products, ahead);
       Deviations deviations[2];
       constexpr bool kInfers = kIsFloat<Map> && Tiling::kForward;

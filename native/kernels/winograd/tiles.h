@@ -91,6 +91,22 @@ PLUSX_INLINE TileSource<Edge, Map> tileOf(const TiledMap<Map>& map, const TileGr
   return source;
 }
 
+// Touches the pixels of a tile that the one before it in its row does not have, `channels` of each from
+// `first` on.
+template <int Edge, int Advance, typename Map>
+PLUSX_INLINE void touchTile(const TiledMap<Map>& map, const TileSource<Edge, Map>& s, int32_t first,
+                            int32_t channels) {
+  if (kDirectsCaches) return;
+  const int64_t row = static_cast<int64_t>(map.W) * map.C;
+  for (int i = 0; i < Edge; ++i) {
+    for (int j = Edge - Advance; j < Edge; ++j) {
+      const int64_t place = s.inside ? i * row + int64_t{j} * map.C : s.rows[i] + s.columns[j];
+      const Map* pixel = s.first + first + place;
+      for (int32_t c = 0; c < channels; c += kLine<Map>) touch(pixel + c);
+    }
+  }
+}
+
 // The new pixels of a block of tiles, fetched so many lines at a time while another's products are computed:
 // main memory keeps up with those, transforms alone would wait for it.
 template <int Advance, int Lines, typename Map>

@@ -24,11 +24,6 @@ constexpr int kStagedChannels = 64;
 // Between their filters, a line added as in a pass's blocks.
 constexpr int64_t kStagedStride = kStagedChannels * kPanel + kChunk;
 
-// Factors of a cache line, which is added between the positions of what is transformed: so that the
-// streams of stores do not fall into one set of the cache.
-template <typename Factor>
-constexpr int64_t kLine = 64 / sizeof(Factor);
-
 // One pass that reads (N, inH, inW, inC) and writes (N, outH, outW, outC): forward, or
 // backward-input with the roles of C and K exchanged and the weights turned by 180°. The first tile
 // begins `padding` before the first input.
