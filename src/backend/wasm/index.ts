@@ -18,11 +18,14 @@ import { arrayTypes, expectData, expectSameState } from '../transfer.js';
 import { collectGarbage } from './garbage.js';
 import { Heap } from './heap.js';
 import { instantiate, type RunRequest } from './protocol.js';
+import { hasRelaxedSimd } from './relaxed-simd.js';
 import { WasmThreads } from './threads.js';
 
 export interface WasmOptions {
   /** Default: the processors that this process may use. */
   readonly threads?: number;
+  /** Default: with relaxed SIMD where this process has it. */
+  readonly instructionSet?: keyof typeof modules;
 }
 
 const stackBytes = 2 ** 20;
@@ -35,17 +38,14 @@ const pageBytes = 65536;
  */
 const memoryBytes = [4, 2, 1, 0.5].map((gibibytes) => gibibytes * 2 ** 30);
 
-/** i8x16.relaxed_swizzle in a function: valid where the engine has relaxed SIMD. */
-const relaxedProbe = Uint8Array.of(
-  ...[0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 15, 1, 13, 0],
-  ...[65, 1, 253, 15, 65, 2, 253, 15, 253, 128, 2, 11],
-);
+/** What the module is compiled for. */
+const modules = { wasm128: 'plusx.wasm', 'wasm128-relaxed': 'plusx-relaxed.wasm' } as const;
 
 /** Opens the WASM engine; throws `wasm-unavailable` where the module is missing. */
 export async function openWasm(options: WasmOptions = {}): Promise<Backend> {
-  const { threads = os.availableParallelism() } = options;
-  const relaxed = WebAssembly.validate(relaxedProbe);
-  const module = await compileModule(relaxed ? 'plusx-relaxed.wasm' : 'plusx.wasm');
+  const best = hasRelaxedSimd() ? 'wasm128-relaxed' : 'wasm128';
+  const { threads = os.availableParallelism(), instructionSet = best } = options;
+  const module = await compileModule(modules[instructionSet]);
   const memory = allocateMemory();
   const instance = instantiate(module, memory);
   const heap = new Heap(memory.buffer.byteLength, instance.__heap_base.value as number);
@@ -54,7 +54,6 @@ export async function openWasm(options: WasmOptions = {}): Promise<Backend> {
   const stacks = Array.from({ length: threads }, () => heap.allocate(stackBytes) + stackBytes);
   const running = new WasmThreads({ module, memory, pool }, stacks);
   const engine: Engine = { memory, heap, running };
-  const instructionSet = relaxed ? 'wasm128-relaxed' : 'wasm128';
   return {
     name: 'wasm',
     description: `wasm (${instructionSet}, ${threads} ${threads === 1 ? 'thread' : 'threads'})`,

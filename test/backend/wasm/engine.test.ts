@@ -7,6 +7,12 @@ import { convolutionInputs, convolutionsPlan, fillPlan } from '../plans.js';
 
 testEngine({ open: openWasm, module: 'backend/wasm/index.js', name: 'openWasm', skip: false });
 
+test('it has relaxed SIMD, which Node 20 keeps behind a flag', async () => {
+  const backend = await openWasm({ threads: 1 });
+  assert.equal(backend.instructionSet, 'wasm128-relaxed');
+  await backend.dispose();
+});
+
 test('a plan that does not fit says what it needs, what there is and what to do', async () => {
   const backend = await openWasm({ threads: 1 });
   await assert.rejects(backend.compile(fillPlan(5.2e9)), (error: PlusxError) => {
