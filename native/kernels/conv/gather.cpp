@@ -239,7 +239,8 @@ void runGather(const Gather<Map>& g, Pool* pool) {
         float result[kTilePixels * kPanel];
         GridPixel pixel = starts[t];
         const int32_t count = rowsOf(t);
-        multiplyRows(count, tiles + t * tileFactors, weights, reduction, result);
+        const Factor<Map>* tile = tiles + t * tileFactors;
+        multiplyRows(count, tile, weights, reduction, result, tile + tileFactors);
         for (int32_t q = 0; q < count; ++q, advance(pixel, g)) {
           const int64_t offset = placeOf(g, pixel) + first;
           storePixel(g.epilogue, result + q * kPanel, offset, first, channels, streaming,

@@ -52,9 +52,16 @@ PLUSX_INLINE void storeRows(const Vector (&acc)[Rows][2], int from, int to, floa
   }
 }
 
+// Bytes that a step fetches of what is needed next: a line, or as much as it reads of its panel, if less.
+template <typename Factor>
+constexpr int64_t kPanelBytes = int64_t{sizeof(Factor)} * kSteps<Factor> * kPanel;
+template <typename Factor>
+constexpr int64_t kAheadBytes = kPanelBytes<Factor> < 64 ? kPanelBytes<Factor> : 64;
+
 // A run of the reduction. 2·Rows accumulators stay in registers; look at the disassembly when changing it.
 template <int Rows, bool Accumulate, typename Factor>
-__attribute__((noinline)) void multiplyRun(const Factor* tile, const Factor* panel, int32_t terms, float* out) {
+__attribute__((noinline)) static void multiplyRun(const Factor* tile, const Factor* panel, int32_t terms,
+                                                  float* out, const char* ahead) {
   constexpr int kStep = kSteps<Factor>, kGroup = lastRows(Rows);
   Vector acc[Rows][2] = {};
   const auto step = PLUSX_LAMBDA(const Factor* column, const Factor* lanes, int from, int to) {
@@ -72,7 +79,10 @@ __attribute__((noinline)) void multiplyRun(const Factor* tile, const Factor* pan
     return tile + term + term / kChunk * ((kTilePixels - 1) * kChunk);
   };
   const int32_t last = terms - kLastSteps * kStep;
-  for (int32_t i = 0; i < last; i += kStep) step(columnAt(i), panel + i * kPanel, 0, Rows);
+  for (int32_t i = 0; i < last; i += kStep) {
+    if (kDirectsCaches) __builtin_prefetch(ahead + i / kStep * kAheadBytes<Factor>, 0, 2);
+    step(columnAt(i), panel + i * kPanel, 0, Rows);
+  }
 #pragma GCC unroll 16
   for (int from = 0; from < Rows; from += kGroup) {
     const int to = from + kGroup < Rows ? from + kGroup : Rows;
@@ -85,33 +95,36 @@ __attribute__((noinline)) void multiplyRun(const Factor* tile, const Factor* pan
 }
 
 template <int Rows, bool Accumulate, typename Factor>
-PLUSX_INLINE void multiplyTile(const Factor* tile, const Factor* panel, int32_t reduction, float* out) {
+PLUSX_INLINE void multiplyTile(const Factor* tile, const Factor* panel, int32_t reduction, float* out,
+                               const char* ahead) {
   const auto termsFrom = PLUSX_LAMBDA(int32_t run) {
     return reduction - run < kRunTerms ? reduction - run : kRunTerms;
   };
-  multiplyRun<Rows, Accumulate>(tile, panel, termsFrom(0), out);
+  multiplyRun<Rows, Accumulate>(tile, panel, termsFrom(0), out, ahead);
   for (int32_t run = kRunTerms; run < reduction; run += kRunTerms) {
     tile += kRunTerms * kTilePixels;
     panel += kRunTerms * kPanel;
-    multiplyRun<Rows, true>(tile, panel, termsFrom(run), out);
+    ahead += kRunTerms / kSteps<Factor> * kAheadBytes<Factor>;
+    multiplyRun<Rows, true>(tile, panel, termsFrom(run), out, ahead);
   }
 }
 
-// `rows` of a tile exist: few of them take less time. Those beyond are undefined.
+// `rows` of a tile exist: few of them take less time. Those beyond are undefined. Each step fetches a line of
+// what is needed next, from `ahead` on.
 template <bool Accumulate, typename Factor, int... Rows>
 PLUSX_INLINE void multiplyRows(int32_t rows, const Factor* tile, const Factor* panel, int32_t reduction,
-                               float* out, std::integer_sequence<int, Rows...>) {
+                               float* out, const char* ahead, std::integer_sequence<int, Rows...>) {
   const auto fits = PLUSX_LAMBDA(auto count) {
     if (rows > count) return false;
-    multiplyTile<count, Accumulate>(tile, panel, reduction, out);
+    multiplyTile<count, Accumulate>(tile, panel, reduction, out, ahead);
     return true;
   };
   (fits(std::integral_constant<int, Rows>{}) || ...);
 }
 template <bool Accumulate = false, typename Factor>
 static inline void multiplyRows(int32_t rows, const Factor* tile, const Factor* panel,
-                                int32_t reduction, float* out) {
-  multiplyRows<Accumulate>(rows, tile, panel, reduction, out, TileRows{});
+                                int32_t reduction, float* out, const void* ahead) {
+  multiplyRows<Accumulate>(rows, tile, panel, reduction, out, static_cast<const char*>(ahead), TileRows{});
 }
 
 }  // namespace plusx::PLUSX_ISA

@@ -17,6 +17,7 @@ struct Block {
   int64_t inputStride, groupStride, runStride;
   int64_t productStride;  // between positions
 
+  bool inRuns() const { return runChunks < chunks; }
   int32_t tilesOf(int32_t group) const { return groupTiles - (group >= largeGroups); }
   int32_t firstOf(int32_t group) const {
     return group * groupTiles - (group > largeGroups ? group - largeGroups : 0);
@@ -229,20 +230,37 @@ void storeStatistics(const WinogradPass<Map>& pass, int32_t index, int32_t first
   }
 }
 
+// What the products of one group of tiles fetch of the next weights: all groups together the whole.
+template <typename Factor>
+PLUSX_INLINE const Factor* partOf(const Factor* weights, int32_t channels, int32_t group) {
+  constexpr int32_t kParts = kPanelBytes<Factor> / kAheadBytes<Factor>;
+  return weights + group % kParts * (int64_t{channels} * kPanel / kParts);
+}
+
 // products(position, tile, lane) = inputs · weights, a panel's, over `channels` input channels, or the
 // same added to them; `filterStride` factors lie between two transformed filters. Before each register
-// tile ahead() fetches what is needed next.
+// tile ahead() fetches what is needed later; what is needed next is fetched beside its products: inputs that
+// lie in runs, which come from all threads' caches, or else weights.
 template <typename Tiling, bool Accumulate, typename Factor, typename Ahead>
 void multiplyPositions(const Block& block, const Factor* inputs, int32_t channels,
                        const Factor* weights, int64_t filterStride, float* products,
                        const Ahead& ahead) {
-  for (const Product& product : kOrder<Tiling>.list) {
+  const Product* order = kOrder<Tiling>.list;
+  for (int i = 0; i < kPositions<Tiling>; ++i) {
+    const Product product = order[i], next = order[i + 1 < kPositions<Tiling> ? i + 1 : 0];
     const Factor* tile = inputs + product.position * block.inputStride;
+    const Factor* nextTile = inputs + next.position * block.inputStride;
     const Factor* filter = weights + product.filter * filterStride;
+    const Factor* nextFilter = weights + next.filter * filterStride;
     float* to = products + product.position * block.productStride;
     for (int32_t g = 0; g < block.groups; ++g) {
       ahead();
-      multiplyRows<Accumulate>(block.tilesOf(g), tile, filter, channels, to);
+      const void* needed = nullptr;
+      if (kDirectsCaches) {
+        const Factor* nextInputs = g + 1 < block.groups ? tile + block.groupStride : nextTile;
+        needed = block.inRuns() ? nextInputs : partOf(nextFilter, channels, g);
+      }
+      multiplyRows<Accumulate>(block.tilesOf(g), tile, filter, channels, to, needed);
       tile += block.groupStride;
       to += kTilePixels * kPanel;
     }
