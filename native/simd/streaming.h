@@ -22,9 +22,7 @@ constexpr bool kDirectsCaches = true;
 // Has a line come nearer where caches cannot be told to: by reading from it. For many lines that are read
 // one after the other a core waits once, where amid computations it would for each, since it sees only some
 // hundred instructions ahead; and a line that it writes into has to come as well.
-PLUSX_INLINE void touch(const void* line) {
-  if (!kDirectsCaches) static_cast<void>(*static_cast<const volatile char*>(line));
-}
+PLUSX_INLINE void touch(const void* line) { static_cast<void>(*static_cast<const volatile char*>(line)); }
 
 // Whether a map is so stored, a pixel's channels in whole vectors. Of bfloat16 a vector is half a cache
 // line: the other half may come later.

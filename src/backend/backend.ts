@@ -56,7 +56,7 @@ export interface Backend {
   readonly name: DeviceName;
   /** For people: `native (avx512, 2 threads)`. */
   readonly description: string;
-  /** For records: `avx512-bf16`, `avx512`, `avx2`, `x86-64-v2`, `neon`, `wasm128`, `typescript`. */
+  /** For records: `avx512-bf16`, `avx512`, `avx2`, `x86-64-v2`, `neon`, `wasm128-relaxed`, `typescript`. */
   readonly instructionSet: string;
   readonly threads: number;
   readonly capabilities: Capabilities;

@@ -52,7 +52,7 @@ PLUSX_INLINE void storeRows(const Vector (&acc)[Rows][2], int from, int to, floa
   }
 }
 
-// Bytes that a step fetches of what is needed next: a line, or as much as it reads of its panel, if less.
+// Bytes that a step reads of its panel, and that it fetches of what is needed next: a line at most.
 template <typename Factor>
 constexpr int64_t kPanelBytes = int64_t{sizeof(Factor)} * kSteps<Factor> * kPanel;
 template <typename Factor>
@@ -60,8 +60,8 @@ constexpr int64_t kAheadBytes = kPanelBytes<Factor> < 64 ? kPanelBytes<Factor> :
 
 // A run of the reduction. 2·Rows accumulators stay in registers; look at the disassembly when changing it.
 template <int Rows, bool Accumulate, typename Factor>
-__attribute__((noinline)) static void multiplyRun(const Factor* tile, const Factor* panel, int32_t terms,
-                                                  float* out, const char* ahead) {
+__attribute__((noinline)) static void multiplyRun(const Factor* tile, const Factor* panel,
+                                                  int32_t terms, float* out, const char* ahead) {
   constexpr int kStep = kSteps<Factor>, kGroup = lastRows(Rows);
   Vector acc[Rows][2] = {};
   const auto step = PLUSX_LAMBDA(const Factor* column, const Factor* lanes, int from, int to) {
@@ -109,8 +109,8 @@ PLUSX_INLINE void multiplyTile(const Factor* tile, const Factor* panel, int32_t 
   }
 }
 
-// `rows` of a tile exist: few of them take less time. Those beyond are undefined. Each step fetches a line of
-// what is needed next, from `ahead` on.
+// `rows` of a tile exist: few of them take less time. Those beyond are undefined. What is needed next is
+// fetched from `ahead` on, kAheadBytes a step.
 template <bool Accumulate, typename Factor, int... Rows>
 PLUSX_INLINE void multiplyRows(int32_t rows, const Factor* tile, const Factor* panel, int32_t reduction,
                                float* out, const char* ahead, std::integer_sequence<int, Rows...>) {

@@ -13,6 +13,13 @@ test('it has relaxed SIMD, which Node 20 keeps behind a flag', async () => {
   await backend.dispose();
 });
 
+test('it leaves relaxed SIMD out where it is asked to', async () => {
+  const backend = await openWasm({ threads: 1, instructionSet: 'wasm128' });
+  assert.equal(backend.instructionSet, 'wasm128');
+  assert.equal(backend.capabilities.tileRows, 5);
+  await backend.dispose();
+});
+
 test('a plan that does not fit says what it needs, what there is and what to do', async () => {
   const backend = await openWasm({ threads: 1 });
   await assert.rejects(backend.compile(fillPlan(5.2e9)), (error: PlusxError) => {
