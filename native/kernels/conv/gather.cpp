@@ -47,6 +47,13 @@ struct GridPixel {
   int32_t n, i, j;
 };
 
+template <typename Map>
+GridPixel gridPixelAt(const Gather<Map>& g, int64_t p) {
+  const int64_t image = static_cast<int64_t>(g.gridH) * g.gridW;
+  const int32_t inImage = static_cast<int32_t>(p % image);
+  return {static_cast<int32_t>(p / image), inImage / g.gridW, inImage % g.gridW};
+}
+
 // Steps through the grid without dividing.
 template <typename Map>
 inline void advance(GridPixel& pixel, const Gather<Map>& g) {
@@ -149,13 +156,28 @@ inline int64_t placeOf(const Gather<Map>& g, const GridPixel& pixel) {
   return (row * g.outW + g.column0 + pixel.j * g.step) * g.outC;
 }
 
-// What is added to a tile's sums, before they are there.
+// Fetches a tile's pixels, `channels` of each; of(pixel) is where one's begin, or null. Inlined: GCC takes
+// a function that only fetches for one without effect, and calls to it are gone.
+template <typename Map, typename Of>
+PLUSX_INLINE void fetchPixels(const Gather<Map>& g, int64_t first, int32_t channels, const Of& of) {
+  GridPixel pixel = gridPixelAt(g, first);
+  for (int32_t t = 0; t < kTilePixels; ++t, advance(pixel, g)) {
+    const Map* from = of(pixel);
+    for (int32_t c = 0; from && c < channels; c += kLine<Map>) __builtin_prefetch(from + c, 0, 2);
+  }
+}
+
+// What the tile that begins at a pixel of the grid is packed from, if that is a single tap, and what is
+// added to its sums.
 template <typename Map>
-void fetchOther(const Gather<Map>& g, GridPixel pixel, int32_t count) {
-  constexpr int32_t kLineMaps = 64 / sizeof(Map);
-  for (int32_t q = 0; q < count; ++q, advance(pixel, g)) {
-    const Map* from = g.other + placeOf(g, pixel);
-    for (int32_t c = 0; c < g.outC; c += kLineMaps) __builtin_prefetch(from + c, 0, 2);
+PLUSX_INLINE void fetchTile(const Gather<Map>& g, const Map* in, int64_t first) {
+  const int64_t pixels = static_cast<int64_t>(g.N) * g.gridH * g.gridW;
+  if (!kDirectsCaches || first + kTilePixels > pixels) return;
+  if (g.taps == 1 && !g.image.normalization) {
+    fetchPixels(g, first, g.inC, PLUSX_LAMBDA(const GridPixel& at) { return source(g, in, at, 0); });
+  }
+  if (g.other) {
+    fetchPixels(g, first, g.outC, PLUSX_LAMBDA(const GridPixel& at) { return g.other + placeOf(g, at); });
   }
 }
 
@@ -177,13 +199,6 @@ const Map* rowsOfBlock(const Gather<Map>& g, const GridPixel& first, const GridP
   }
   return rowsBetween(g.image, g.inH, first.n, first.i * g.inStride + top, last.n,
                      last.i * g.inStride + bottom, room, roomEnd);
-}
-
-template <typename Map>
-GridPixel gridPixelAt(const Gather<Map>& g, int64_t p) {
-  const int64_t image = static_cast<int64_t>(g.gridH) * g.gridW;
-  const int32_t inImage = static_cast<int32_t>(p % image);
-  return {static_cast<int32_t>(p / image), inImage / g.gridW, inImage % g.gridW};
 }
 
 // A single tile and the lines of its pixels fit into the scratch.
@@ -228,7 +243,6 @@ void runGather(const Gather<Map>& g, Pool* pool) {
     for (int32_t t = 0; t < tileCount; ++t) {
       starts[t] = gridPixelAt(g, firstPixel + t * kTilePixels);
       const int32_t count = rowsOf(t);
-      if (g.other) fetchOther(g, starts[t], count);
       packTile(g, in, starts[t], count, reduction, lines, tiles + t * tileFactors);
     }
     for (int32_t panel = firstPanel; panel < endPanel; ++panel) {
@@ -240,6 +254,8 @@ void runGather(const Gather<Map>& g, Pool* pool) {
         GridPixel pixel = starts[t];
         const int32_t count = rowsOf(t);
         const Factor<Map>* tile = tiles + t * tileFactors;
+        // The next block is nearly always this thread's next.
+        if (panel == firstPanel) fetchTile(g, in, firstPixel + blockPixels + t * kTilePixels);
         multiplyRows(count, tile, weights, reduction, result, tile + tileFactors);
         for (int32_t q = 0; q < count; ++q, advance(pixel, g)) {
           const int64_t offset = placeOf(g, pixel) + first;
