@@ -37,23 +37,37 @@ struct PackedRows {
   PackedRows from(int64_t channel) const { return {rows + channel * kSteps<Factor>, length}; }
 };
 
-// A panel's lines of dy in the next block, `stride` bytes from pixel to pixel, and those `toNorm` bytes
-// further: fetched one by one while this block's products are computed.
-struct LinesAhead {
-  const char* first;
-  int64_t stride, toNorm;
-  int32_t count;
+// The lines of the next block's pixels, which are fetched while this block's products are computed: each of
+// their columns during a call, one pixel's line beside another's products.
+class LinesAhead {
+ public:
+  // A pixel has `lines` lines in dy and, where that is there, as many in normX. In fewer calls than columns
+  // not all of them are fetched.
+  template <typename Map>
+  LinesAhead(const Map* dy, const Map* normX, int64_t K, int32_t lines, int32_t calls)
+      : dy_(reinterpret_cast<const char*>(dy)),
+        normX_(reinterpret_cast<const char*>(normX)),
+        stride_(static_cast<int64_t>(sizeof(Map)) * K),
+        lines_(lines),
+        columns_(normX ? 2 * lines : lines),
+        calls_(calls) {}
 
-  LinesAhead from(int32_t line) const {
-    return line < count ? LinesAhead{first + 64 * line, stride, toNorm, count - line} : none();
+  // Before each call. Where it has nothing to fetch, it stays where it was.
+  void next() {
+    const auto columnsBefore = PLUSX_LAMBDA(int32_t call) { return call * columns_ / calls_; };
+    const int32_t column = columnsBefore(call_);
+    const bool fetches = columnsBefore(++call_) > column;
+    if (fetches) line_ = column < lines_ ? dy_ + column * 64 : normX_ + (column - lines_) * 64;
+    step_ = fetches ? stride_ : 0;
   }
-  // Where nothing is left, what was fetched before.
-  LinesAhead none() const { return {first, 0, 0, 0}; }
-  void fetch(int32_t pixel) const {
-    const char* line = first + pixel * stride;
-    __builtin_prefetch(line, 0, 2);
-    if (toNorm != 0) __builtin_prefetch(line + toNorm, 0, 2);
-  }
+  void fetch(int32_t pixel) const { __builtin_prefetch(line_ + pixel * step_, 0, 2); }
+
+ private:
+  const char *dy_, *normX_;
+  int64_t stride_;
+  int32_t lines_, columns_, calls_, call_ = 0;
+  const char* line_ = dy_;
+  int64_t step_ = 0;
 };
 
 // sums(c, k) += Σ_p x(p, c) dy(p, k) for Channels consecutive c and one panel of k.
@@ -90,15 +104,19 @@ PLUSX_INLINE void withConstant(int32_t count, const Body& body) {
   if constexpr (Most > 1) withConstant<Most - 1>(count, body);
 }
 
-// The same for so many channels: in few tiles, all of about the same size.
+// Tiles of so many channels, all of about the same size.
+int32_t tilesOf(int32_t channels) { return (channels + kTileChannels - 1) / kTileChannels; }
+
+// The same for so many channels.
 template <typename Rows, typename Factor>
 void accumulateAll(int32_t channels, const Rows& rows, const Factor* dy, int32_t pixels,
-                   const LinesAhead& ahead, float* sums) {
-  const int32_t tiles = (channels + kTileChannels - 1) / kTileChannels;
+                   LinesAhead& ahead, float* sums) {
+  const int32_t tiles = tilesOf(channels);
   for (int32_t tile = 0, c = 0; tile < tiles; ++tile) {
     const int32_t end = static_cast<int32_t>(int64_t{channels} * (tile + 1) / tiles);
+    ahead.next();
     withConstant<kTileChannels>(end - c, PLUSX_LAMBDA(auto count) {
-      accumulate<count.value>(rows.from(c), dy, pixels, ahead.from(tile), sums + int64_t{c} * kPanel);
+      accumulate<count.value>(rows.from(c), dy, pixels, ahead, sums + int64_t{c} * kPanel);
     });
     c = end;
   }
@@ -124,22 +142,28 @@ template <typename Map>
 void findRows(const ConvShape& s, const Map* x, Pixel pixel, int32_t pixels, int32_t r, int32_t q,
               int32_t together, const Map* zeros, Map* copies, const Map** rows) {
   const int32_t length = together * s.C;
-  for (int32_t p = 0; p < pixels; ++p, copies += length) {
+  for (int32_t p = 0; p < pixels;) {
     const int32_t h = pixel.oh * s.stride - s.padding + r;
-    const int32_t w = pixel.ow * s.stride - s.padding + q;
-    const Map* row = x + ((static_cast<int64_t>(pixel.n) * s.H + h) * s.W + w) * s.C;
-    const int32_t first = w < 0 ? -w : 0, end = s.W - w < together ? s.W - w : together;
-    if (h < 0 || h >= s.H || first >= end) {
-      rows[p] = zeros;
-    } else if (first == 0 && end == together) {
-      rows[p] = row;
-    } else {
-      for (int32_t i = 0; i < length; ++i) {
-        copies[i] = i >= first * s.C && i < end * s.C ? row[i] : Map{0.0f};
+    const bool inside = h >= 0 && h < s.H;
+    const Map* row = x + (static_cast<int64_t>(pixel.n) * s.H + h) * s.W * s.C;
+    const int32_t left = s.OW - pixel.ow, end = left < pixels - p ? p + left : pixels;
+    const int32_t first = p - pixel.ow;
+    const auto columnOf = PLUSX_LAMBDA(int32_t at) { return (at - first) * s.stride - s.padding + q; };
+    for (; p < end; ++p) {
+      const int32_t w = columnOf(p);
+      if (!inside || w <= -together || w >= s.W) {
+        rows[p] = zeros;
+      } else if (w >= 0 && w + together <= s.W) {
+        rows[p] = row + int64_t{w} * s.C;
+      } else {
+        for (int32_t i = 0; i < length; ++i) {
+          const int32_t column = w + i / s.C;
+          copies[i] = column >= 0 && column < s.W ? row[int64_t{w} * s.C + i] : Map{0.0f};
+        }
+        rows[p] = copies;
+        copies += length;
       }
-      rows[p] = copies;
     }
-    if (++pixel.ow < s.OW) continue;
     pixel.ow = 0;
     if (++pixel.oh < s.OH) continue;
     pixel.oh = 0;
@@ -218,18 +242,14 @@ struct WeightScratch {
   const Map* rows[kBlockPixels];
 };
 
-// sums(c, k) += Σ_p rows[p](c) dy(p, k) for so many panels of k; `ahead` is the first one's.
+// sums(c, k) += Σ_p rows[p](c) dy(p, k) for so many panels of k.
 template <typename Map>
 void accumulateRows(WeightScratch<Map>& scratch, int32_t panels, int32_t channels, int32_t pixels,
-                    const LinesAhead& ahead, float* sums, int64_t panelFloats) {
-  const auto aheadOf = PLUSX_LAMBDA(int32_t panel) {
-    const int64_t bytes = static_cast<int64_t>(sizeof(Map)) * panel * kPanel;
-    return LinesAhead{ahead.first + bytes, ahead.stride, ahead.toNorm, ahead.count};
-  };
+                    LinesAhead& ahead, float* sums, int64_t panelFloats) {
   if constexpr (kIsFloat<Map>) {
     for (int32_t panel = 0; panel < panels; ++panel, sums += panelFloats) {
       accumulateAll(channels, RowPointers{scratch.rows, 0, channels}, scratch.dyPanels[panel], pixels,
-                    aheadOf(panel), sums);
+                    ahead, sums);
     }
   } else {
     for (int32_t c = 0; c < channels; c += kPackedChannels) {
@@ -242,11 +262,18 @@ void accumulateRows(WeightScratch<Map>& scratch, int32_t panels, int32_t channel
           });
       for (int32_t panel = 0; panel < panels; ++panel) {
         accumulateAll(count, PackedRows<Factor<Map>>{scratch.xPacked, length},
-                      scratch.dyPanels[panel], pixels, aheadOf(panel),
+                      scratch.dyPanels[panel], pixels, ahead,
                       sums + panel * panelFloats + static_cast<int64_t>(c) * kPanel);
       }
     }
   }
+}
+
+// Calls of `accumulate` that it takes for a panel.
+template <typename Map>
+int32_t callsOf(int32_t channels) {
+  if constexpr (kIsFloat<Map>) return tilesOf(channels);
+  return channels / kPackedChannels * tilesOf(kPackedChannels) + tilesOf(channels % kPackedChannels);
 }
 
 }  // namespace
@@ -304,15 +331,11 @@ void gatherWeight(const ConvShape& s, const Image<Map>& image, const GradientRow
           return channelsFrom(gradient.dy + place + int64_t{i} * s.K, channels);
         });
       }
-      const Map* nextRow = gradient.dy + place + int64_t{block} * s.K;
-      const int64_t toNorm = gradient.normX ? gradient.normX - gradient.dy : 0;
-      const LinesAhead next = {reinterpret_cast<const char*>(nextRow),
-                               static_cast<int64_t>(sizeof(Map)) * s.K,
-                               static_cast<int64_t>(sizeof(Map)) * toNorm, kPanel * sizeof(Map) / 64};
+      const int64_t nextPlace = place + int64_t{block} * s.K;
+      LinesAhead ahead(gradient.dy + nextPlace, gradient.normX ? gradient.normX + nextPlace : nullptr, s.K,
+                       count * kPanel / kLine<Map>, taps / run * count * callsOf<Map>(length));
       for (int32_t tap = 0; tap < taps; tap += run) {
         findRows(s, x, pixel, block, tap / s.S, tap % s.S, run, zeros, copies, scratch.rows);
-        // Only once.
-        const LinesAhead ahead = tap == 0 ? next : next.none();
         accumulateRows(scratch, count, length, block, ahead,
                        sums + static_cast<int64_t>(tap) * s.C * kPanel, panelFloats);
       }
