@@ -88,6 +88,15 @@ static inline void storeStreaming(float* p, Vector v) {
 #endif
 }
 
+// A vector that is loaded whatever mask follows: of a load and a mask GCC makes a masked load, which waits for
+// what the mask is computed from.
+PLUSX_INLINE Vector unmasked(Vector value) {
+#if defined(__AVX512F__)
+  asm("" : "+v"(value));
+#endif
+  return value;
+}
+
 // A vector of which only the first `lanes` exist in memory.
 template <typename Element>
 static inline Vector loadLanes(const Element* p, int32_t lanes) {

@@ -208,7 +208,7 @@ template <typename Map>
 PLUSX_INLINE Vector gradientAt(const GradientRows<Map>& rows, int64_t place, int32_t channel,
                                int32_t channels) {
   if (channels <= 0) return Vector{};
-  Vector g = channelsOf(rows.dy + place, 0, channels);
+  Vector g = unmasked(channelsOf(rows.dy + place, 0, channels));
   const auto of = PLUSX_LAMBDA(const float* values) { return channelsOf(values + channel, 0, channels); };
   const Vector x = channelsOf(rows.normX + place, 0, channels);
   if (rows.scale) g = x * of(rows.scale) + of(rows.shift) > Vector{} ? g : Vector{};

@@ -231,7 +231,7 @@ void batchNormBackwardSums(Arguments a, Pool* pool) {
       pool, to.M, C,
       [=](int64_t i, int32_t c, Vector(&part)[2]) {
         const Vector value = load(x + i * C + c);
-        Vector g = load(dy + i * C + c);
+        Vector g = unmasked(load(dy + i * C + c));
         if (scale) {
           const Vector input = value * load(scale + c) + load(shift + c);
           g = input > Vector{} ? g : Vector{};
@@ -266,7 +266,7 @@ void reluBackwardSums(Arguments a, Pool* pool) {
       pool, to.M, C,
       [=](int64_t i, int32_t c, Vector(&part)[2]) {
         const int64_t at = i * C + c;
-        Vector sum = load(dy + at);
+        Vector sum = unmasked(load(dy + at));
         if (other) sum += load(other + at);
         store(g + at, load(y + at) > Vector{} ? sum : Vector{});
         const Vector stored = load(g + at);
@@ -299,7 +299,7 @@ void batchNormBackwardInput(Arguments a, Pool* pool) {
   const bool streaming = !cached && streams<Map>(M, C);
   eachVector(pool, M, C, PLUSX_CLOSURE(int64_t at, int32_t c, int32_t lanes) {
     const Vector value = loadLanes(x + at, lanes);
-    Vector g = loadLanes(dy + at, lanes);
+    Vector g = unmasked(loadLanes(dy + at, lanes));
     if (scale) {
       const Vector input = value * loadLanes(scale + c, lanes) + loadLanes(shift + c, lanes);
       g = input > Vector{} ? g : Vector{};
