@@ -100,9 +100,9 @@ void reluBackward(Arguments a, Pool* pool) {
   eachRange(pool, a.integer(), [=](int64_t first, int64_t end) {
     for (int64_t i = first; i < end; i += kWidth) {
       const int32_t lanes = lanesLeft(i, end);
-      Vector gradient = unmasked(loadLanes(dy + i, lanes));
+      Vector gradient = loadLanes(dy + i, lanes);
       if (other) gradient += loadLanes(other + i, lanes);
-      storeLanes(dx + i, loadLanes(y + i, lanes) > Vector{} ? gradient : Vector{}, lanes);
+      storeLanes(dx + i, loadLanes(y + i, lanes) > Vector{} ? unmasked(gradient) : Vector{}, lanes);
     }
   });
 }

@@ -266,9 +266,9 @@ void reluBackwardSums(Arguments a, Pool* pool) {
       pool, to.M, C,
       [=](int64_t i, int32_t c, Vector(&part)[2]) {
         const int64_t at = i * C + c;
-        Vector sum = unmasked(load(dy + at));
+        Vector sum = load(dy + at);
         if (other) sum += load(other + at);
-        store(g + at, load(y + at) > Vector{} ? sum : Vector{});
+        store(g + at, load(y + at) > Vector{} ? unmasked(sum) : Vector{});
         const Vector stored = load(g + at);
         part[0] += stored;
         part[1] += stored * (load(x + at) - load(mean + c));
