@@ -53,7 +53,7 @@ PLUSX_INLINE void packFilter(const Vector* g, int64_t filterStride, bool, BFloat
 
 // Chunks of the reduction that a task transforms: it reads and writes in longer runs.
 constexpr int32_t kTaskChunks = 4;
-// What is larger does not stay in the third-level cache until it is read.
+// What is larger goes past the caches: in them, each line would be fetched first to be written whole.
 constexpr int64_t kKeptBytes = int64_t{4} << 20;
 
 // A panel's filters of one chunk of the reduction: to packed(filter, step, lane), zero beyond the last.
