@@ -147,10 +147,9 @@ void findRows(const ConvShape& s, const Map* x, Pixel pixel, int32_t pixels, int
     const bool inside = h >= 0 && h < s.H;
     const Map* row = x + (static_cast<int64_t>(pixel.n) * s.H + h) * s.W * s.C;
     const int32_t left = s.OW - pixel.ow, end = left < pixels - p ? p + left : pixels;
-    const int32_t first = p - pixel.ow;
-    const auto columnOf = PLUSX_LAMBDA(int32_t at) { return (at - first) * s.stride - s.padding + q; };
+    const int32_t first = p - pixel.ow;  // where column 0 is, or would be
     for (; p < end; ++p) {
-      const int32_t w = columnOf(p);
+      const int32_t w = (p - first) * s.stride - s.padding + q;
       if (!inside || w <= -together || w >= s.W) {
         rows[p] = zeros;
       } else if (w >= 0 && w + together <= s.W) {

@@ -1,7 +1,7 @@
 /**
  * What is checked of the C++ engine without Node, by scripts/test-kernels.mjs: recorded cases under
- * sanitizers, as two compilers build them and on an emulated arm64, and the registers of its inner
- * loops.
+ * sanitizers, as two compilers build them and on an emulated arm64, and in the assembly the registers
+ * of its inner loops, masked loads and prefetches.
  */
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -14,6 +14,7 @@ import {
 } from '../../../src/backend/native/build.js';
 import { packageRoot } from '../../../src/package-root.js';
 import { encodeCases } from './case-file.js';
+import { fetchingFunctions, maskedLoads, prefetches, streamingKernels } from './loads.js';
 import { recordCases } from './record-cases.js';
 import { buildReplayer, runProgram, type Target } from './replayer.js';
 import { hottestLoop, registerTiles } from './spills.js';
@@ -47,7 +48,7 @@ export const kernelChecks: Readonly<Record<string, Check>> = {
   clang: (place) => replayHere(place, 'clang++', addressFlags, '1,2,3'),
   tsan: async (place) => replayHere(place, await findCompiler(), threadFlags, '3'),
   arm64: replayOnArm64,
-  spills: findSpills,
+  spills: readAssembly,
 };
 
 /** Runs one check; cleans up behind it. */
@@ -133,7 +134,7 @@ async function findEmulator(): Promise<string[] | undefined> {
 /** Without FMA a product takes a register of its own, and of 16 there is none to spare. */
 const mayBeShort: readonly string[] = ['x86_64_v2'];
 
-async function findSpills({ folder }: Workplace): Promise<Outcome> {
+async function readAssembly({ folder }: Workplace): Promise<Outcome> {
   const compiler = await findCompiler();
   const reason = await whyNotBuilt(compiler, []);
   if (reason) return { verdict: 'missing', report: reason };
@@ -158,6 +159,20 @@ async function findSpills({ folder }: Workplace): Promise<Outcome> {
         `${set}, ${names[0]}: ${found}`,
         ...(loop?.spills ?? []).map((line) => `  ${line}`),
       );
+    }
+    if (process.arch !== 'x64') continue;
+    for (const name of streamingKernels) {
+      const loads = maskedLoads(assembly, name);
+      clean &&= loads?.length === 0;
+      lines.push(
+        `${set}, ${name}: ${loads ? `${loads.length} masked loads` : 'not there: was it renamed?'}`,
+        ...(loads ?? []).map((line) => `  ${line}`),
+      );
+    }
+    for (const [name, places] of fetchingFunctions) {
+      const count = prefetches(assembly, name);
+      clean &&= count >= places;
+      lines.push(`${set}, ${name}: ${count} prefetches of ${places} at least`);
     }
   }
   return { verdict: clean ? 'passed' : 'failed', report: lines.join('\n') };

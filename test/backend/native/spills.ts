@@ -5,6 +5,7 @@
  * that name, of two alike the worse one. A vector that goes to the stack or comes from it there costs
  * more than it saves.
  */
+import { label, named, routinesOf, type Routine } from './assembly.js';
 
 /** Functions whose tile is cut to fit the registers, each with the one that it may be inlined in. */
 export const registerTiles: readonly (readonly [tile: string, caller: string])[] = [
@@ -29,14 +30,8 @@ export interface HotLoop {
 /** With FMA, with dot products and with neither, on x86-64 and arm64. */
 const multiplyAdd = /^(vfmadd\w+ps|vdpbf16ps|fmla|mulps)\s/;
 const vectorRegister = /%[xyz]mm\d+|\b[qv]\d+\b/;
-const label = /^([.\w$]+):/;
 /** Jumps of x86-64 and arm64, and where to. */
 const jump = /^(?:j\w+|b|b\.\w+|b[a-z]{2}|cbn?z|tbn?z)\s+(?:.*,\s*)?([.\w$]+)$/;
-
-interface Routine {
-  readonly symbol: string;
-  readonly lines: string[];
-}
 
 /**
  * The hottest loop of all functions called by the first of these names that has a loop of
@@ -48,24 +43,10 @@ export function hottestLoop(assembly: string, names: readonly string[]): HotLoop
 }
 
 function hottestOf(routines: readonly Routine[], name: string): HotLoop | undefined {
-  // Itanium mangling: a name follows its length.
-  const mangled = new RegExp(`${name.length}${name}(?=[A-Z])`);
-  return routines
-    .filter(({ symbol }) => mangled.test(symbol))
+  return named(routines, name)
     .flatMap(innermostLoops)
     .filter(({ multiplyAdds }) => multiplyAdds > 0)
     .sort((a, b) => b.multiplyAdds - a.multiplyAdds || b.spills.length - a.spills.length)[0];
-}
-
-function routinesOf(assembly: string): Routine[] {
-  const routines: Routine[] = [];
-  for (const text of assembly.split('\n')) {
-    const line = text.replace(/\s*(#|\/\/).*$/, '').trim();
-    const symbol = label.exec(line)?.[1];
-    if (symbol && !/^\.?L/.test(symbol)) routines.push({ symbol, lines: [] });
-    else if (symbol || /^[a-z]/.test(line)) routines.at(-1)?.lines.push(line);
-  }
-  return routines;
 }
 
 function innermostLoops({ symbol, lines }: Routine): HotLoop[] {
