@@ -47,6 +47,10 @@ export function inferenceCases(): StepCase[] {
     // And as they are needed, in several stages.
     convolution([1, 9, 8, 130, 257, 3, 1, 1], { ...plain, residual: 'input' }, winograd),
     convolution([1, 17, 18, 130, 225, 3, 1, 1], plain, winograd),
+    // With so few tiles that a panel's products stay in the first cache: several runs of the reduction.
+    convolution([1, 7, 7, 132, 257, 3, 1, 1], { ...plain, residual: 'input' }, winograd),
+    convolution([1, 3, 6, 192, 225, 3, 1, 1], plain, winograd),
+    convolution([1, 4, 5, 130, 257, 3, 1, 1], { ...plain, relu: false }, winograd),
   ];
 }
 

@@ -49,6 +49,7 @@ class WeightsAhead {
 template <typename Tiling, typename Map>
 void runWinogradPanels(const WinogradPass<Map>& pass, const StagedWeights& weights,
                        Factor<Map>* inputs, Pool* pool) {
+  constexpr int64_t kStride = kStagedStride<kStagedChannels>;
   const TileGrid grid = gridOf<Tiling>(pass.N, pass.outH, pass.outW);
   const int32_t tiles = grid.count();
   const int32_t blocks = (tiles + pass.blockTiles - 1) / pass.blockTiles;
@@ -73,7 +74,7 @@ void runWinogradPanels(const WinogradPass<Map>& pass, const StagedWeights& weigh
     float* products = reinterpret_cast<float*>(scratch);
     float* room = products + blocks * blockProducts;
     Factor<Map>* staged = reinterpret_cast<Factor<Map>*>(room + kChunkTaps);
-    const Factor<Map>* end = staged + kFilters * kFilters * kStagedStride;
+    const Factor<Map>* end = staged + kFilters * kFilters * kStride;
     if (reinterpret_cast<const char*>(end) - scratch > int64_t{kThreadScratchBytes}) {
       __builtin_trap();
     }
@@ -93,9 +94,9 @@ void runWinogradPanels(const WinogradPass<Map>& pass, const StagedWeights& weigh
             inputs + index * blockInputs + c / kStagedChannels * block.runStride;
         float* to = products + index * blockProducts;
         if (c == 0) {
-          multiplyPositions<Tiling, false>(block, run, stepsFrom(c), staged, kStagedStride, to, fetch);
+          multiplyPositions<Tiling, false>(block, run, stepsFrom(c), staged, kStride, to, fetch);
         } else {
-          multiplyPositions<Tiling, true>(block, run, stepsFrom(c), staged, kStagedStride, to, fetch);
+          multiplyPositions<Tiling, true>(block, run, stepsFrom(c), staged, kStride, to, fetch);
         }
       }
     }

@@ -1,5 +1,5 @@
 // A pass over tiles, forward or backward-input, block by block: transform, multiply, transform back.
-#include "blocks.h"
+#include "few-tiles.h"
 
 namespace plusx::PLUSX_ISA {
 
@@ -17,15 +17,19 @@ void multiplyPanel(const WinogradPass<Map>& pass, const Block& block, int32_t pa
                                             ahead);
   }
   if constexpr (kIsFloat<Map>) {
+    if (multipliesFewTiles<Tiling>(pass, block)) {
+      return multiplyFewTiles(pass, block, panel, inputs, staged, products);
+    }
+    constexpr int64_t kStride = kStagedStride<kStagedChannels>;
     const auto nothingAhead = PLUSX_LAMBDA() {};
     for (int32_t c = 0; c < reduction; c += kStagedChannels) {
       const int32_t count = reduction - c < kStagedChannels ? reduction - c : kStagedChannels;
-      transformStage<Tiling>(pass.packed, pass.inC, panel, c, count, staged);
+      transformStage<Tiling, kStagedChannels>(pass.packed, pass.inC, panel, c, count, staged);
       const float* run = inputs + int64_t{c} * kTilePixels;
       if (c == 0) {
-        multiplyPositions<Tiling, false>(block, run, count, staged, kStagedStride, products, nothingAhead);
+        multiplyPositions<Tiling, false>(block, run, count, staged, kStride, products, nothingAhead);
       } else {
-        multiplyPositions<Tiling, true>(block, run, count, staged, kStagedStride, products, nothingAhead);
+        multiplyPositions<Tiling, true>(block, run, count, staged, kStride, products, nothingAhead);
       }
     }
   }
@@ -51,7 +55,7 @@ void runWinograd(const WinogradPass<Map>& pass, Pool* pool) {
     Factor<Map>* inputs = reinterpret_cast<Factor<Map>*>(scratch);
     float* products = reinterpret_cast<float*>(inputs + inputFactors(block));
     float* staged = products + kPositions<Tiling> * block.productStride;
-    const float* end = staged + (pass.weights ? 0 : kFilters * kFilters * kStagedStride);
+    const float* end = staged + (pass.weights ? 0 : kFilters * kFilters * kStagedStride<kStagedChannels>);
     if (reinterpret_cast<const char*>(end) - scratch > int64_t{kThreadScratchBytes}) {
       __builtin_trap();
     }

@@ -162,7 +162,7 @@ void packWinogradForward(const float* weight, int32_t K, int32_t C, Factor* pack
   packPanels<Tiling>(K, C, packed, pool, forwardTaps(weight, K, C));
 }
 
-template <typename Tiling>
+template <typename Tiling, int Channels>
 void transformStage(const float* packed, int32_t C, int32_t panel, int32_t first, int32_t count,
                     float* staged) {
   // They come from main memory: fetched so many channels ahead. Each channel's filters are 72 lines: with
@@ -173,7 +173,7 @@ void transformStage(const float* packed, int32_t C, int32_t panel, int32_t first
   for (int32_t i = 0; i < count; ++i, from += kPanel, staged += kPanel) {
     for (int half = 0; half < kPanel; half += kWidth) {
       Vector g[9] = {};
-      if (first + i < C) {
+      if (Channels == kFewChannels || first + i < C) {
 #pragma GCC unroll 9
         for (int tap = 0; tap < 9; ++tap) {
           const float* at = from + tap * tapStride + half;
@@ -181,7 +181,7 @@ void transformStage(const float* packed, int32_t C, int32_t panel, int32_t first
           g[tap] = load(at);
         }
       }
-      packFilter<Tiling>(g, kStagedStride, false, staged + half);
+      packFilter<Tiling>(g, kStagedStride<Channels>, false, staged + half);
     }
   }
 }
@@ -197,8 +197,8 @@ void stageWeights(const StagedWeights& weights, int32_t panel, int32_t first, in
   const auto [weight, K, C, backward] = weights;
   const auto run = PLUSX_LAMBDA(const auto& layTaps) {
     for (int32_t i = 0; i < count; i += kChunk) {
-      packChunk<Tiling>(panel * kPanel, first + i, room, kStagedStride, false, staged + i * kPanel,
-                        layTaps);
+      packChunk<Tiling>(panel * kPanel, first + i, room, kStagedStride<kStagedChannels>, false,
+                        staged + i * kPanel, layTaps);
     }
   };
   if (backward) {

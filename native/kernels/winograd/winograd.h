@@ -21,8 +21,13 @@ namespace plusx::PLUSX_ISA {
 // Input channels whose weights a task transforms at a time (`stagedChannels` of algorithms.ts): with
 // the inputs, or the products, they fill the second-level cache.
 constexpr int kStagedChannels = 64;
-// Between their filters, a line added as in a pass's blocks.
-constexpr int64_t kStagedStride = kStagedChannels * kPanel + kChunk;
+// Tiles of which the products of a panel stay in the first cache, and channels whose weights find room there
+// beside them.
+constexpr int kFewTiles = 4;
+constexpr int kFewChannels = 4;
+// Between the filters of so many staged channels, a line added as in a pass's blocks.
+template <int Channels>
+constexpr int64_t kStagedStride = Channels * kPanel + kChunk;
 
 // One pass that reads (N, inH, inW, inC) and writes (N, outH, outW, outC): forward, or
 // backward-input with the roles of C and K exchanged and the weights turned by 180°. The first tile
@@ -54,8 +59,8 @@ void runWinograd(const WinogradPass<Map>& pass, Pool* pool);
 template <typename Tiling, typename Factor>
 void packWinogradForward(const float* weight, int32_t K, int32_t C, Factor* packed, Pool* pool);
 // From weights that packWeight has packed: a panel's, channels first .. first + count, to `staged`
-// (36, kStagedChannels, kPanel), a line between filters.
-template <typename Tiling>
+// (36, Channels, kPanel), a line between filters; zero beyond the last, which few channels do not reach.
+template <typename Tiling, int Channels>
 void transformStage(const float* packed, int32_t C, int32_t panel, int32_t first, int32_t count,
                     float* staged);
 // The same turned by 180°, reduced over K.

@@ -12,6 +12,7 @@ export const registerTiles: readonly (readonly [tile: string, caller: string])[]
   ['multiplyRun', 'runGather'],
   ['multiplyLines', 'multiplyRowsOf'],
   ['accumulate', 'gatherWeight'],
+  ['multiplyFewChannels', 'multiplyFewTiles'],
   ['accumulateTiles', 'runWinogradWeight'],
   ['multiplyPixels', 'runGrouped'],
   ['accumulateGrouped', 'sumGrouped'],
