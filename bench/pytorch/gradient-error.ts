@@ -11,14 +11,13 @@
  * about every second batch. The drawings are alike: an input that is all but zero for one batch may be so
  * for all, and several networks, each from its own seed, say more than several batches.
  *
- *     node dist/bench/pytorch/gradient-error.js [--image-size 64] [--batch-size 8] [--batches 9]
- *         [--steps 200] [--networks 1] [--device native] [--python <path>] [--json]
+ *     node dist/bench/pytorch/gradient-error.js --help
  */
 import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { parseArgs, promisify } from 'node:util';
+import { promisify } from 'node:util';
 import {
   cacheFolder,
   createModel,
@@ -30,9 +29,11 @@ import {
   Session,
   sgd,
   standardPreprocessing,
+  type Backend,
   type Batch,
-  type DeviceChoice,
 } from 'plusx';
+import { parseGradientOptions, type GradientOptions } from './gradient-options.js';
+import { reportError } from './options.js';
 import { plusxFolder } from './plusx-package.js';
 import { findPython } from './python.js';
 import { summarize } from './statistics.js';
@@ -55,40 +56,39 @@ interface Row {
   readonly ratioOfMedians: number;
 }
 
+/** What every comparison needs. */
+interface Tools {
+  readonly options: GradientOptions;
+  readonly python: string;
+  readonly scratch: string;
+  readonly backend: Backend;
+}
+
 interface Comparison {
   readonly version: string;
   readonly errors: Readonly<Record<string, Errors>>;
 }
 
-const { values: options } = parseArgs({
-  options: {
-    'image-size': { type: 'string', default: '64' },
-    'batch-size': { type: 'string', default: '8' },
-    batches: { type: 'string', default: '9' },
-    steps: { type: 'string', default: '200' },
-    networks: { type: 'string', default: '1' },
-    device: { type: 'string', default: 'native' },
-    python: { type: 'string' },
-    json: { type: 'boolean', default: false },
-  },
-});
-const imageSize = whole('image-size');
-const batchSize = whole('batch-size');
-const batches = whole('batches');
-const steps = whole('steps');
-const networks = whole('networks');
-const scratch = mkdtempSync(path.join(os.tmpdir(), 'plusx-gradient-error-'));
 const log = (line: string) => process.stderr.write(`${line}\n`);
-const python = await findPython(options.python, path.join(cacheFolder(), 'pytorch'), log);
-const backend = await openBackend({ device: options.device as DeviceChoice });
+
 try {
-  await compareGradients();
-} finally {
-  await backend.dispose();
-  rmSync(scratch, { recursive: true });
+  const options = parseGradientOptions(process.argv.slice(2));
+  const python = await findPython(options.python, path.join(cacheFolder(), 'pytorch'), log);
+  const scratch = mkdtempSync(path.join(os.tmpdir(), 'plusx-gradient-error-'));
+  const backend = await openBackend({ device: options.device });
+  try {
+    await compareGradients({ options, python, scratch, backend });
+  } finally {
+    await backend.dispose();
+    rmSync(scratch, { recursive: true });
+  }
+} catch (error) {
+  process.exitCode = reportError(error, 'gradient-error');
 }
 
-async function compareGradients(): Promise<void> {
+async function compareGradients(tools: Tools): Promise<void> {
+  const { options, scratch, backend } = tools;
+  const { imageSize, batchSize, steps, networks } = options;
   const transform = standardPreprocessing(imageSize);
   await drawDemoDataset(path.join(scratch, 'data'));
   const dataset = new ImageFolder(path.join(scratch, 'data/train'), transform);
@@ -107,32 +107,40 @@ async function compareGradients(): Promise<void> {
         keepGradients: true,
       },
     );
-    atStart.push(...(await compareBatches(session, loader)));
+    atStart.push(...(await compareBatches(tools, session, loader)));
     for (let taken = 0; taken < steps;) {
       for await (const batch of loader) {
         if (taken++ >= steps) break;
         await session.step(batch);
       }
     }
-    trained.push(...(await compareBatches(session, loader)));
+    trained.push(...(await compareBatches(tools, session, loader)));
     await session.dispose();
   }
-  report(0, atStart);
-  report(steps, trained);
+  report(tools, 0, atStart);
+  report(tools, steps, trained);
 }
 
 /** Several batches with the same weights. */
-async function compareBatches(session: Session, loader: DataLoader): Promise<Comparison[]> {
+async function compareBatches(
+  tools: Tools,
+  session: Session,
+  loader: DataLoader,
+): Promise<Comparison[]> {
   const comparisons: Comparison[] = [];
   for await (const batch of loader) {
-    if (comparisons.length === batches) break;
-    comparisons.push(await compareBatch(session, batch));
+    if (comparisons.length === tools.options.batches) break;
+    comparisons.push(await compareBatch(tools, session, batch));
   }
   return comparisons;
 }
 
 /** The gradients of a batch as plusx and as PyTorch computes them; the weights stay as they are. */
-async function compareBatch(session: Session, { images, labels }: Batch): Promise<Comparison> {
+async function compareBatch(
+  { python, scratch }: Tools,
+  session: Session,
+  { images, labels }: Batch,
+): Promise<Comparison> {
   const file = (name: string) => path.join(scratch, name);
   await saveWeights(file('weights.safetensors'), await session.exportState());
   await session.step({ images, labels }, { lr: 0 });
@@ -146,7 +154,12 @@ async function compareBatch(session: Session, { images, labels }: Batch): Promis
   return JSON.parse(stdout) as Comparison;
 }
 
-function report(step: number, comparisons: readonly Comparison[]): void {
+function report(
+  { options, backend }: Tools,
+  step: number,
+  comparisons: readonly Comparison[],
+): void {
+  const { imageSize, batchSize, networks, json } = options;
   const { version = '', errors = {} } = comparisons[0] ?? {};
   const keys = Object.keys(errors);
   const layers = [...new Set(keys.map(layerOf))].map((layer) =>
@@ -157,7 +170,7 @@ function report(step: number, comparisons: readonly Comparison[]): void {
     ),
   );
   const parameters = keys.map((key) => rowOf(key, [key], comparisons));
-  if (options.json) {
+  if (json) {
     const largestRatio = largest(layers).ratio;
     console.log(JSON.stringify({ step, pytorch: version, largestRatio, layers, parameters }));
     return;
@@ -211,13 +224,4 @@ function rootMeanSquare(values: readonly number[]): number {
 
 function exponent(value: number): string {
   return value.toExponential(1);
-}
-
-function whole(name: 'image-size' | 'batch-size' | 'batches' | 'steps' | 'networks'): number {
-  const value = Number(options[name]);
-  if (Number.isSafeInteger(value) && value >= 1) return value;
-  process.stderr.write(
-    `--${name}: expected a whole number of at least 1, got "${options[name]}"\n`,
-  );
-  process.exit(2);
 }

@@ -64,10 +64,10 @@ export function parseOptions(args: readonly string[]): BenchOptions {
 }
 
 /** The exit code for what was thrown, after words on stderr. */
-export function reportError(error: unknown): number {
+export function reportError(error: unknown, command = 'bench:pytorch'): number {
   // Commander has explained itself.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-  const say = (line: string) => process.stderr.write(`bench:pytorch: ${line}\n`);
+  const say = (line: string) => process.stderr.write(`${command}: ${line}\n`);
   if (error instanceof PlusxError) {
     say(error.message);
     return 2;
@@ -117,7 +117,8 @@ function listOf<T extends { readonly name: string }>(option: string, known: read
   };
 }
 
-function whole(option: string) {
+/** Parses a whole number of at least 1. */
+export function whole(option: string) {
   return (text: string): number => {
     const value = Number(text);
     if (text.trim() !== '' && Number.isSafeInteger(value) && value >= 1) return value;

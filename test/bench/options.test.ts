@@ -71,26 +71,38 @@ test('a wrong value is refused with what was expected or meant', () => {
   }
 });
 
-test('the program ends with exit code 2 where an option is wrong, and needs no Python to say so', async () => {
-  const program = path.join(packageRoot().root, 'dist/bench/pytorch/main.js');
-  const cases: readonly (readonly [readonly string[], number, RegExp])[] = [
-    [['--row', 'infer-1'], 2, /unknown option '--row'\n\(Did you mean --rows\?\)/],
-    [['quick'], 2, /too many arguments/],
-    [['--sides', 'jax'], 2, /bench:pytorch: --sides: "jax" is not known/],
-    [['--python', '/no/python'], 2, /--python \/no\/python cannot import torch.*leave it out/],
-    [['--help'], 0, /--rows <names> .*train-article-224/],
-  ];
+type Case = readonly [args: readonly string[], code: number, message: RegExp];
+
+async function expectEnds(program: string, cases: readonly Case[]): Promise<void> {
+  const file = path.join(packageRoot().root, 'dist/bench/pytorch', program);
+  const env = { ...process.env, PLUSX_CACHE: path.join(packageRoot().root, 'dist') };
   for (const [args, code, message] of cases) {
-    const env = { ...process.env, PLUSX_CACHE: path.join(packageRoot().root, 'dist') };
     const ended = await new Promise<{ code: number; output: string }>((resolve) => {
-      execFile(process.execPath, [program, ...args], { env }, (error, stdout, stderr) => {
+      execFile(process.execPath, [file, ...args], { env }, (error, stdout, stderr) => {
         resolve({ code: Number(error?.code ?? 0), output: stdout + stderr });
       });
     });
     assert.match(ended.output, message);
     assert.equal(ended.code, code);
   }
-});
+}
+
+test('the program ends with exit code 2 where an option is wrong, and needs no Python to say so', () =>
+  expectEnds('main.js', [
+    [['--row', 'infer-1'], 2, /unknown option '--row'\n\(Did you mean --rows\?\)/],
+    [['quick'], 2, /too many arguments/],
+    [['--sides', 'jax'], 2, /bench:pytorch: --sides: "jax" is not known/],
+    [['--python', '/no/python'], 2, /--python \/no\/python cannot import torch.*leave it out/],
+    [['--help'], 0, /--rows <names> .*train-article-224/],
+  ]));
+
+test('so does the comparison of gradients', () =>
+  expectEnds('gradient-error.js', [
+    [['--network', '3'], 2, /unknown option '--network'\n\(Did you mean --networks\?\)/],
+    [['--batches', '0'], 2, /gradient-error: --batches: expected a whole number of at least 1/],
+    [['--python', '/no/python'], 2, /--python \/no\/python cannot import torch.*leave it out/],
+    [['--help'], 0, /--networks <n> .*seed/],
+  ]));
 
 test('sides run what they can, and only equal work is measured once', () => {
   const row = (name: string) => rows.find((each) => each.name === name)!;
