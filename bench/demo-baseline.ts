@@ -3,13 +3,13 @@
  * network, on the same held-out images. The regression gets every advantage: several sizes and
  * penalties, and the best of its epochs on the held-out images themselves.
  *
- *     node dist/bench/demo-baseline.js [--skip-network]
+ *     node dist/bench/demo-baseline.js --help
  */
 import { mkdtempSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
+import { Command } from 'commander';
 import {
   adamW,
   addBatch,
@@ -29,7 +29,13 @@ import {
   type Backend,
 } from 'plusx';
 
-const { values: options } = parseArgs({ options: { 'skip-network': { type: 'boolean' } } });
+const options = new Command('demo-baseline')
+  .description("logistic regression on the demo's pixels against the demo's network")
+  .option('--skip-network', 'the regression alone', false)
+  .showHelpAfterError('(add --help for usage)')
+  .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
+  .parse()
+  .opts<{ skipNetwork: boolean }>();
 const scratch = mkdtempSync(path.join(os.tmpdir(), 'plusx-demo-baseline-'));
 const data = path.join(scratch, 'data');
 try {
@@ -40,7 +46,7 @@ try {
     for (const weightDecay of [0, 1, 10, 100]) await regress(backend, imageSize, weightDecay);
   }
   await backend.dispose();
-  if (!options['skip-network']) await trainNetwork();
+  if (!options.skipNetwork) await trainNetwork();
 } finally {
   await rm(scratch, { recursive: true });
 }
