@@ -74,8 +74,8 @@ const log = (line: string) => process.stderr.write(`${line}\n`);
 try {
   const options = parseGradientOptions(process.argv.slice(2));
   const python = await findPython(options.python, path.join(cacheFolder(), 'pytorch'), log);
-  const scratch = mkdtempSync(path.join(os.tmpdir(), 'plusx-gradient-error-'));
   const backend = await openBackend({ device: options.device });
+  const scratch = mkdtempSync(path.join(os.tmpdir(), 'plusx-gradient-error-'));
   try {
     await compareGradients({ options, python, scratch, backend });
   } finally {

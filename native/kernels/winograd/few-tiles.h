@@ -18,6 +18,7 @@ bool multipliesFewTiles(const WinogradPass<float>& pass, const Block& block) {
   return kWorthwhile && block.count <= kFewTiles && pass.inC % kFewChannels == 0;
 }
 
+// Sums of a panel: (position, tile, lane).
 constexpr int64_t kFewSums = int64_t{kFilters} * kFilters * kFewTiles * kPanel;
 
 // sums(position, tile, lane) += inputs · weights over kFewChannels channels. Where a run of the reduction
